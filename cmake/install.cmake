@@ -1,0 +1,22 @@
+# iolaus::iolaus for find_package, iolaus.pc for pkg-config, the program and its man page.
+include(CMakePackageConfigHelpers)
+if(IOL_SHARED_LIB)
+    install(TARGETS iolaus EXPORT iolaus-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(EXPORT iolaus-targets NAMESPACE iolaus:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/iolaus)
+    configure_package_config_file(cmake/iolaus-config.cmake.in ${PROJECT_BINARY_DIR}/iolaus-config.cmake
+                                  INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/iolaus)
+    write_basic_package_version_file(${PROJECT_BINARY_DIR}/iolaus-config-version.cmake COMPATIBILITY SameMinorVersion)
+    install(FILES ${PROJECT_BINARY_DIR}/iolaus-config.cmake ${PROJECT_BINARY_DIR}/iolaus-config-version.cmake
+            DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/iolaus)
+endif()
+install(DIRECTORY include/iolaus DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(TARGETS iolaus_static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET iolaus_program)
+    install(TARGETS iolaus_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+if(EXISTS ${PROJECT_SOURCE_DIR}/docs/iolaus.1)
+    install(FILES docs/iolaus.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
+list(JOIN IOL_PKG_LIBS " " IOL_PKG_LIBS_TEXT)
+configure_file(cmake/iolaus.pc.in ${PROJECT_BINARY_DIR}/iolaus.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/iolaus.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

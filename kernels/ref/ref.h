@@ -1,0 +1,72 @@
+/* Double-precision references, one per op: what the order of operations in docs/numerics.md
+ * computes, without the roundings. Linked by tests and benches only.
+ *
+ * Arguments are those of the kernel (ops.h); every output array becomes two dense arrays of double:
+ * the value, and a bound on |kernel - value| from the standard model of rounding, fl(x) = x (1 +
+ * d), |d| <= u (Higham, Accuracy and Stability of Numerical Algorithms, chapters 2-4), plus the
+ * absolute error of results that underflow. A bound of HUGE_VAL means that nothing is claimed, as
+ * for inputs that overflow f32. Read-outs in f64 are formed in long double. Outputs may not overlap
+ * inputs. */
+#ifndef IOLK_REF_H
+#define IOLK_REF_H
+
+#include <math.h>
+#include <stddef.h>
+
+/* Unit roundoff of f32 and f64, the largest error of a product or quotient that underflows, and the
+ * largest exponent whose exp is finite in f32. */
+static const double ref_u32 = 0x1p-24, ref_u64 = 0x1p-53, ref_tiny32 = 0x1p-149,
+                    ref_exp_limit = 88.722839;
+/* 1.05 for the higher-order terms that first-order sums of roundings leave out. */
+static const double ref_slack = 1.05;
+
+/* n roundings after one another: n u / (1 - n u) */
+static inline double ref_gamma(double n, double u)
+{
+    return n * u / (1.0 - n * u);
+}
+
+/* Roundings that one term of L16 or D16 of n terms can meet. */
+static inline double ref_lanes_depth(size_t n)
+{
+    return (double)((n + 15) / 16) + 5.0;
+}
+
+/* `bound` for values whose largest intermediate `size` f32 holds, 0 for NaN (which a kernel must
+ * return too), nothing claimed otherwise. */
+static inline double ref_bound32(double value, double size, double bound)
+{
+    return isnan(value) ? 0.0 : size + bound < 0x1p127 ? bound : HUGE_VAL;
+}
+
+void iolk_gemm_f32_ref(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
+                       size_t ld_b, const float *init, size_t ld_init, double *out_c,
+                       double *out_bound);
+void iolk_chains_f32_ref(size_t m, size_t n, const float *q, size_t ld_q, const float *k,
+                         size_t ld_k, double *out, double *out_bound);
+void iolk_axpy_f32_ref(size_t n, float a, const float *x, const float *y, double *out_y,
+                       double *out_bound);
+void iolk_scale_f32_ref(size_t n, float a, const float *x, double *out_y, double *out_bound);
+void iolk_add_f32_ref(size_t n, const float *x, const float *c, double *out_y, double *out_bound);
+void iolk_softmax_f32_ref(size_t n, float scale, const float *scores, double *out_scores,
+                          double *out_bound, double *out_rcp, double *out_rcp_bound);
+void iolk_sumexp_f32_ref(size_t n, const float *x, double *out_max, double *out_max_bound,
+                         double *out_sum, double *out_sum_bound);
+void iolk_rmsnorm_f32_ref(size_t n, const float *x, const float *gain, float eps, double *out_y,
+                          double *out_bound);
+void iolk_layernorm_f32_ref(size_t n, const float *x, const float *gain, const float *bias,
+                            float eps, double *out_y, double *out_bound);
+void iolk_silu_mul_f32_ref(size_t n, const float *gate, const float *up, double *out_y,
+                           double *out_bound);
+void iolk_gelu_tanh_f32_ref(size_t n, const float *x, double *out_y, double *out_bound);
+void iolk_gelu_erf_f32_ref(size_t n, const float *x, double *out_y, double *out_bound);
+/* out_x (heads, 2 * half), dense */
+void iolk_rope_f32_ref(size_t heads, size_t half, const float *x, size_t ld, const float *cos,
+                       const float *sin, double *out_x, double *out_bound);
+void iolk_dot_f64_ref(size_t n, const float *x, const double *v, double *out, double *out_bound);
+void iolk_sum_f64_ref(size_t n, const float *x, double *out, double *out_bound);
+void iolk_ssq_f64_ref(size_t n, const float *x, double mean, double *out, double *out_bound);
+void iolk_kl_f64_ref(size_t n, const float *x, double lse_x, const float *y, double lse_y,
+                     double *out, double *out_bound);
+
+#endif

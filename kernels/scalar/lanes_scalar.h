@@ -1,0 +1,231 @@
+/* Sixteen virtual lanes as plain C arrays: what the vector layers must equal, bit for bit. The row
+ * of isa.def switches the vectoriser off. On x86 fma() is one instruction (-mfma), on AArch64
+ * always.
+ *
+ * The lane vocabulary, the same for every ISA (templates in ../tmpl use nothing else):
+ *   f32x16_*, f64x16_*            arithmetic per lane, rounded once; fma(a, b, c) = a * b + c
+ *   *_load, *_store               sixteen elements; f64x16_widen reads f32
+ *   *_load_n, *_store_n, widen_n  the first n < 16 only, nothing else is touched; other lanes read
+ * 0
+ *   *_keep(v, old, n)             lanes below n from v, the others from old
+ *   *_max(a, b)                   a > b ? a : b, thus b where either is NaN
+ *   *_top                         the largest of lanes that hold no NaN
+ *   *_sum                         a[j] += a[j + s] for s = 8, 4, 2, 1 */
+#ifndef IOLK_LANES_SCALAR_H
+#define IOLK_LANES_SCALAR_H
+
+#include "../ops.h"
+
+#include <assert.h>
+#include <math.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* sleef.h shows these under -mavx2 only. */
+extern float Sleef_expf1_u10purecfma(float);
+extern float Sleef_erff1_u10purecfma(float);
+extern double Sleef_expd1_u10purecfma(double);
+extern double Sleef_expm1d1_u10purecfma(double);
+
+typedef struct {
+    float r[IOLK_LANES];
+} f32x16;
+typedef struct {
+    double r[IOLK_LANES];
+} f64x16;
+
+#define EACH_LANE(type, expression)                                                                \
+    type out;                                                                                      \
+    for (size_t j = 0; j < IOLK_LANES; j++) {                                                      \
+        out.r[j] = (expression);                                                                   \
+    }                                                                                              \
+    return out
+
+/* Correctly rounded, without the errno call that sqrtf brings. */
+static inline float f32_sqrt(float x)
+{
+#if defined(__x86_64__)
+    return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+#elif defined(__aarch64__)
+    return vget_lane_f32(vsqrt_f32(vdup_n_f32(x)), 0);
+#else
+    return sqrtf(x);
+#endif
+}
+
+static inline f32x16 f32x16_set1(float x)
+{
+    EACH_LANE(f32x16, x);
+}
+
+static inline f32x16 f32x16_load(const float *p)
+{
+    EACH_LANE(f32x16, p[j]);
+}
+
+static inline f32x16 f32x16_load_n(const float *p, size_t n)
+{
+    EACH_LANE(f32x16, j < n ? p[j] : 0.0f);
+}
+
+static inline void f32x16_store(float *p, f32x16 v)
+{
+    for (size_t j = 0; j < IOLK_LANES; j++) {
+        p[j] = v.r[j];
+    }
+}
+
+static inline void f32x16_store_n(float *p, f32x16 v, size_t n)
+{
+    for (size_t j = 0; j < IOLK_LANES; j++) {
+        if (j < n) {
+            p[j] = v.r[j];
+        }
+    }
+}
+
+static inline f32x16 f32x16_keep(f32x16 v, f32x16 old, size_t n)
+{
+    EACH_LANE(f32x16, j < n ? v.r[j] : old.r[j]);
+}
+
+static inline f32x16 f32x16_neg(f32x16 a)
+{
+    EACH_LANE(f32x16, -a.r[j]);
+}
+
+static inline f32x16 f32x16_add(f32x16 a, f32x16 b)
+{
+    EACH_LANE(f32x16, a.r[j] + b.r[j]);
+}
+
+static inline f32x16 f32x16_sub(f32x16 a, f32x16 b)
+{
+    EACH_LANE(f32x16, a.r[j] - b.r[j]);
+}
+
+static inline f32x16 f32x16_mul(f32x16 a, f32x16 b)
+{
+    EACH_LANE(f32x16, a.r[j] * b.r[j]);
+}
+
+static inline f32x16 f32x16_div(f32x16 a, f32x16 b)
+{
+    EACH_LANE(f32x16, a.r[j] / b.r[j]);
+}
+
+static inline f32x16 f32x16_fma(f32x16 a, f32x16 b, f32x16 c)
+{
+    EACH_LANE(f32x16, __builtin_fmaf(a.r[j], b.r[j], c.r[j]));
+}
+
+static inline f32x16 f32x16_max(f32x16 a, f32x16 b)
+{
+    EACH_LANE(f32x16, a.r[j] > b.r[j] ? a.r[j] : b.r[j]);
+}
+
+static inline f32x16 f32x16_exp(f32x16 a)
+{
+    EACH_LANE(f32x16, Sleef_expf1_u10purecfma(a.r[j]));
+}
+
+static inline f32x16 f32x16_erf(f32x16 a)
+{
+    EACH_LANE(f32x16, Sleef_erff1_u10purecfma(a.r[j]));
+}
+
+static inline float f32x16_sum(f32x16 a)
+{
+    for (size_t s = IOLK_LANES / 2; s > 0; s /= 2) {
+        for (size_t j = 0; j < s; j++) {
+            a.r[j] += a.r[j + s];
+        }
+    }
+    return a.r[0];
+}
+
+static inline float f32x16_top(f32x16 a)
+{
+    float top = a.r[0];
+    for (size_t j = 1; j < IOLK_LANES; j++) {
+        top = a.r[j] > top ? a.r[j] : top;
+    }
+    return top;
+}
+
+static inline f64x16 f64x16_set1(double x)
+{
+    EACH_LANE(f64x16, x);
+}
+
+static inline f64x16 f64x16_load(const double *p)
+{
+    EACH_LANE(f64x16, p[j]);
+}
+
+static inline f64x16 f64x16_load_n(const double *p, size_t n)
+{
+    EACH_LANE(f64x16, j < n ? p[j] : 0.0);
+}
+
+static inline f64x16 f64x16_widen(const float *p)
+{
+    EACH_LANE(f64x16, (double)p[j]);
+}
+
+static inline f64x16 f64x16_widen_n(const float *p, size_t n)
+{
+    EACH_LANE(f64x16, j < n ? (double)p[j] : 0.0);
+}
+
+static inline f64x16 f64x16_keep(f64x16 v, f64x16 old, size_t n)
+{
+    EACH_LANE(f64x16, j < n ? v.r[j] : old.r[j]);
+}
+
+static inline f64x16 f64x16_neg(f64x16 a)
+{
+    EACH_LANE(f64x16, -a.r[j]);
+}
+
+static inline f64x16 f64x16_add(f64x16 a, f64x16 b)
+{
+    EACH_LANE(f64x16, a.r[j] + b.r[j]);
+}
+
+static inline f64x16 f64x16_sub(f64x16 a, f64x16 b)
+{
+    EACH_LANE(f64x16, a.r[j] - b.r[j]);
+}
+
+static inline f64x16 f64x16_fma(f64x16 a, f64x16 b, f64x16 c)
+{
+    EACH_LANE(f64x16, __builtin_fma(a.r[j], b.r[j], c.r[j]));
+}
+
+static inline f64x16 f64x16_exp(f64x16 a)
+{
+    EACH_LANE(f64x16, Sleef_expd1_u10purecfma(a.r[j]));
+}
+
+static inline f64x16 f64x16_expm1(f64x16 a)
+{
+    EACH_LANE(f64x16, Sleef_expm1d1_u10purecfma(a.r[j]));
+}
+
+static inline double f64x16_sum(f64x16 a)
+{
+    for (size_t s = IOLK_LANES / 2; s > 0; s /= 2) {
+        for (size_t j = 0; j < s; j++) {
+            a.r[j] += a.r[j + s];
+        }
+    }
+    return a.r[0];
+}
+
+#undef EACH_LANE
+
+#endif

@@ -1,0 +1,27 @@
+/* sumexp: a first pass for the maximum, a second for the L16 sum of exp(x - m). A maximum of zero
+ * is returned as +0, whichever zero the lanes met. NaN never enters the maximum, so that its order
+ * stays without effect; the sum is NaN then. */
+void IOLK_NAME(size_t n, const float *restrict x, float *restrict out_max, float *restrict out_sum)
+{
+    assert(n >= 1);
+    const size_t rest = n % IOLK_LANES, full = n - rest;
+    f32x16 top = f32x16_set1(-__builtin_inff());
+    for (size_t i = 0; i < full; i += IOLK_LANES) {
+        top = f32x16_max(f32x16_load(x + i), top);
+    }
+    if (rest) {
+        top = f32x16_max(f32x16_keep(f32x16_load_n(x + full, rest), top, rest), top);
+    }
+    *out_max = f32x16_top(top) + 0.0f;
+    const f32x16 m = f32x16_set1(*out_max);
+
+    f32x16 sum = f32x16_set1(0.0f);
+    for (size_t i = 0; i < full; i += IOLK_LANES) {
+        sum = f32x16_add(sum, f32x16_exp(f32x16_sub(f32x16_load(x + i), m)));
+    }
+    if (rest) {
+        f32x16 e = f32x16_exp(f32x16_sub(f32x16_load_n(x + full, rest), m));
+        sum = f32x16_keep(f32x16_add(sum, e), sum, rest);
+    }
+    *out_sum = f32x16_sum(sum);
+}

@@ -1,0 +1,222 @@
+/* Sixteen virtual lanes in AVX2 registers: 2 ymm of f32, 4 ymm of f64. The vocabulary is described
+ * in ../scalar/lanes_scalar.h. vmaskmov does not touch masked-out memory. */
+#ifndef IOLK_LANES_AVX2_H
+#define IOLK_LANES_AVX2_H
+
+#include "../ops.h"
+
+#include <assert.h>
+#include <immintrin.h>
+#include <sleef.h>
+
+typedef struct {
+    __m256 a, b; /* lanes 0-7, 8-15 */
+} f32x16;
+typedef struct {
+    __m256d a, b, c, d; /* lanes 0-3, 4-7, 8-11, 12-15 */
+} f64x16;
+
+/* All ones in the lanes from `first` on whose number is below n. */
+static inline __m256i below_8x32(size_t n, int first)
+{
+    __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n - first), lane);
+}
+
+static inline __m256i below_4x64(size_t n, int first)
+{
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)n - first),
+                              _mm256_setr_epi64x(0, 1, 2, 3));
+}
+
+static inline float f32_sqrt(float x)
+{
+    return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x)));
+}
+
+static inline f32x16 f32x16_set1(float x)
+{
+    return (f32x16){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+
+static inline f32x16 f32x16_load(const float *p)
+{
+    return (f32x16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+
+static inline f32x16 f32x16_load_n(const float *p, size_t n)
+{
+    return (f32x16){_mm256_maskload_ps(p, below_8x32(n, 0)),
+                    _mm256_maskload_ps(p + 8, below_8x32(n, 8))};
+}
+
+static inline void f32x16_store(float *p, f32x16 v)
+{
+    _mm256_storeu_ps(p, v.a);
+    _mm256_storeu_ps(p + 8, v.b);
+}
+
+static inline void f32x16_store_n(float *p, f32x16 v, size_t n)
+{
+    _mm256_maskstore_ps(p, below_8x32(n, 0), v.a);
+    _mm256_maskstore_ps(p + 8, below_8x32(n, 8), v.b);
+}
+
+static inline f32x16 f32x16_keep(f32x16 v, f32x16 old, size_t n)
+{
+    return (f32x16){_mm256_blendv_ps(old.a, v.a, _mm256_castsi256_ps(below_8x32(n, 0))),
+                    _mm256_blendv_ps(old.b, v.b, _mm256_castsi256_ps(below_8x32(n, 8)))};
+}
+
+static inline f32x16 f32x16_neg(f32x16 x)
+{
+    __m256 sign = _mm256_set1_ps(-0.0f);
+    return (f32x16){_mm256_xor_ps(x.a, sign), _mm256_xor_ps(x.b, sign)};
+}
+
+static inline f32x16 f32x16_add(f32x16 x, f32x16 y)
+{
+    return (f32x16){_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)};
+}
+
+static inline f32x16 f32x16_sub(f32x16 x, f32x16 y)
+{
+    return (f32x16){_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)};
+}
+
+static inline f32x16 f32x16_mul(f32x16 x, f32x16 y)
+{
+    return (f32x16){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)};
+}
+
+static inline f32x16 f32x16_div(f32x16 x, f32x16 y)
+{
+    return (f32x16){_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)};
+}
+
+static inline f32x16 f32x16_fma(f32x16 x, f32x16 y, f32x16 z)
+{
+    return (f32x16){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+
+static inline f32x16 f32x16_max(f32x16 x, f32x16 y)
+{
+    return (f32x16){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
+}
+
+static inline f32x16 f32x16_exp(f32x16 x)
+{
+    return (f32x16){Sleef_expf8_u10avx2(x.a), Sleef_expf8_u10avx2(x.b)};
+}
+
+static inline f32x16 f32x16_erf(f32x16 x)
+{
+    return (f32x16){Sleef_erff8_u10avx2(x.a), Sleef_erff8_u10avx2(x.b)};
+}
+
+static inline float f32x16_sum(f32x16 x)
+{
+    __m256 s8 = _mm256_add_ps(x.a, x.b);
+    __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+    __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+    return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
+}
+
+static inline float f32x16_top(f32x16 x)
+{
+    __m256 t8 = _mm256_max_ps(x.a, x.b);
+    __m128 t4 = _mm_max_ps(_mm256_castps256_ps128(t8), _mm256_extractf128_ps(t8, 1));
+    __m128 t2 = _mm_max_ps(t4, _mm_movehl_ps(t4, t4));
+    return _mm_cvtss_f32(_mm_max_ss(t2, _mm_movehdup_ps(t2)));
+}
+
+static inline f64x16 f64x16_set1(double x)
+{
+    __m256d v = _mm256_set1_pd(x);
+    return (f64x16){v, v, v, v};
+}
+
+static inline f64x16 f64x16_load(const double *p)
+{
+    return (f64x16){_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4), _mm256_loadu_pd(p + 8),
+                    _mm256_loadu_pd(p + 12)};
+}
+
+static inline f64x16 f64x16_load_n(const double *p, size_t n)
+{
+    return (f64x16){
+        _mm256_maskload_pd(p, below_4x64(n, 0)), _mm256_maskload_pd(p + 4, below_4x64(n, 4)),
+        _mm256_maskload_pd(p + 8, below_4x64(n, 8)), _mm256_maskload_pd(p + 12, below_4x64(n, 12))};
+}
+
+static inline f64x16 f64x16_of(f32x16 x)
+{
+    return (f64x16){_mm256_cvtps_pd(_mm256_castps256_ps128(x.a)),
+                    _mm256_cvtps_pd(_mm256_extractf128_ps(x.a, 1)),
+                    _mm256_cvtps_pd(_mm256_castps256_ps128(x.b)),
+                    _mm256_cvtps_pd(_mm256_extractf128_ps(x.b, 1))};
+}
+
+static inline f64x16 f64x16_widen(const float *p)
+{
+    return f64x16_of(f32x16_load(p));
+}
+
+static inline f64x16 f64x16_widen_n(const float *p, size_t n)
+{
+    return f64x16_of(f32x16_load_n(p, n));
+}
+
+static inline f64x16 f64x16_keep(f64x16 v, f64x16 old, size_t n)
+{
+    return (f64x16){_mm256_blendv_pd(old.a, v.a, _mm256_castsi256_pd(below_4x64(n, 0))),
+                    _mm256_blendv_pd(old.b, v.b, _mm256_castsi256_pd(below_4x64(n, 4))),
+                    _mm256_blendv_pd(old.c, v.c, _mm256_castsi256_pd(below_4x64(n, 8))),
+                    _mm256_blendv_pd(old.d, v.d, _mm256_castsi256_pd(below_4x64(n, 12)))};
+}
+
+static inline f64x16 f64x16_neg(f64x16 x)
+{
+    __m256d sign = _mm256_set1_pd(-0.0);
+    return (f64x16){_mm256_xor_pd(x.a, sign), _mm256_xor_pd(x.b, sign), _mm256_xor_pd(x.c, sign),
+                    _mm256_xor_pd(x.d, sign)};
+}
+
+static inline f64x16 f64x16_add(f64x16 x, f64x16 y)
+{
+    return (f64x16){_mm256_add_pd(x.a, y.a), _mm256_add_pd(x.b, y.b), _mm256_add_pd(x.c, y.c),
+                    _mm256_add_pd(x.d, y.d)};
+}
+
+static inline f64x16 f64x16_sub(f64x16 x, f64x16 y)
+{
+    return (f64x16){_mm256_sub_pd(x.a, y.a), _mm256_sub_pd(x.b, y.b), _mm256_sub_pd(x.c, y.c),
+                    _mm256_sub_pd(x.d, y.d)};
+}
+
+static inline f64x16 f64x16_fma(f64x16 x, f64x16 y, f64x16 z)
+{
+    return (f64x16){_mm256_fmadd_pd(x.a, y.a, z.a), _mm256_fmadd_pd(x.b, y.b, z.b),
+                    _mm256_fmadd_pd(x.c, y.c, z.c), _mm256_fmadd_pd(x.d, y.d, z.d)};
+}
+
+static inline f64x16 f64x16_exp(f64x16 x)
+{
+    return (f64x16){Sleef_expd4_u10avx2(x.a), Sleef_expd4_u10avx2(x.b), Sleef_expd4_u10avx2(x.c),
+                    Sleef_expd4_u10avx2(x.d)};
+}
+
+static inline f64x16 f64x16_expm1(f64x16 x)
+{
+    return (f64x16){Sleef_expm1d4_u10avx2(x.a), Sleef_expm1d4_u10avx2(x.b),
+                    Sleef_expm1d4_u10avx2(x.c), Sleef_expm1d4_u10avx2(x.d)};
+}
+
+static inline double f64x16_sum(f64x16 x)
+{
+    __m256d s4 = _mm256_add_pd(_mm256_add_pd(x.a, x.c), _mm256_add_pd(x.b, x.d));
+    __m128d s2 = _mm_add_pd(_mm256_castpd256_pd128(s4), _mm256_extractf128_pd(s4, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(s2, _mm_unpackhi_pd(s2, s2)));
+}
+
+#endif

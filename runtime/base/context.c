@@ -1,0 +1,196 @@
+#define _GNU_SOURCE
+#include "base/context.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#ifndef IOL_VERSION
+#error "the build defines IOL_VERSION"
+#endif
+
+enum { NUMERICS_VERSION = 1 };
+
+const char *iol_version(void)
+{
+    return IOL_VERSION;
+}
+
+int iol_numerics_version(void)
+{
+    return NUMERICS_VERSION;
+}
+
+/* --- floating-point mode ------------------------------------------------------------------- */
+
+struct iol_fpmode iol_fpmode_enter(void)
+{
+    struct iol_fpmode mode = {0};
+#if defined(__x86_64__)
+    mode.saved = _mm_getcsr();
+    _mm_setcsr(0x1f80); /* round to nearest, denormals kept, exceptions masked */
+#elif defined(__aarch64__)
+    unsigned long zero = 0;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode.saved));
+    __asm__ volatile("msr fpcr, %0" : : "r"(zero));
+#endif
+    return mode;
+}
+
+void iol_fpmode_leave(struct iol_fpmode mode)
+{
+#if defined(__x86_64__)
+    _mm_setcsr((unsigned)mode.saved);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode.saved));
+#else
+    (void)mode;
+#endif
+}
+
+/* --- context ---------------------------------------------------------------------------------- */
+
+void iol_ctx_settings_default(struct iol_ctx_settings *out_settings)
+{
+    *out_settings = (struct iol_ctx_settings){.struct_size = sizeof *out_settings};
+}
+
+static size_t usable_threads(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) {
+        return (size_t)CPU_COUNT(&set);
+    }
+    return 1;
+}
+
+/* The names of `text`, separated by commas, as a mask that always holds the scalar row. */
+static enum iol_status parse_isas(const char *text, uint32_t available, uint32_t *out_mask)
+{
+    uint32_t mask = 1U << IOLK_ISA_SCALAR;
+    for (const char *at = text; *at;) {
+        size_t length = strcspn(at, ",");
+        unsigned found = IOLK_ISA_COUNT;
+        for (unsigned i = 0; i < IOLK_ISA_COUNT; i++) {
+            const char *name = iolk_isa_name((enum iolk_isa)i);
+            if (strlen(name) == length && memcmp(name, at, length) == 0) {
+                found = i;
+            }
+        }
+        if (found == IOLK_ISA_COUNT) {
+            char known[128] = "auto";
+            for (unsigned i = 0; i < IOLK_ISA_COUNT; i++) {
+                size_t used = strlen(known);
+                snprintf(known + used, sizeof known - used, ", %s",
+                         iolk_isa_name((enum iolk_isa)i));
+            }
+            return iol_fail(IOL_E_INVAL, "isa: found '%.*s', expected one of %s", (int)length, at,
+                            known);
+        }
+        if (!(available >> found & 1U)) {
+            return iol_fail(IOL_E_CPU, "isa: %s needs a processor with %s, which this one lacks",
+                            iolk_isa_name((enum iolk_isa)found),
+                            iolk_isa_needs((enum iolk_isa)found));
+        }
+        mask |= 1U << found;
+        at += length + (at[length] == ',');
+    }
+    *out_mask = mask;
+    return IOL_OK;
+}
+
+enum iol_status iol_ctx_open(const struct iol_ctx_settings *settings, struct iol_ctx **out_ctx)
+{
+    enum iol_status status = IOL_OK;
+    struct iol_ctx *ctx = NULL;
+    *out_ctx = NULL;
+    uint32_t available = iolk_isa_detect(), mask = available;
+    if (!(available >> IOLK_ISA_SCALAR & 1U)) {
+        return iol_fail(
+            IOL_E_CPU,
+            "this processor lacks FMA (fused multiply-add): the numeric contract needs it "
+            "(x86-64: Haswell, Zen or newer)");
+    }
+    const char *isa = settings && settings->isa ? settings->isa : "auto";
+    if (strcmp(isa, "auto") != 0) {
+        IOL_TRY(parse_isas(isa, available, &mask));
+    }
+    ctx = iol_alloc(1, sizeof *ctx);
+    if (!ctx) {
+        return iol_fail(IOL_E_NOMEM, "out of memory: a context");
+    }
+    ctx->threads = settings && settings->threads ? settings->threads : usable_threads();
+    if (ctx->threads > 4096) {
+        status = iol_fail(IOL_E_INVAL, "threads: found %zu, expected at most 4096", ctx->threads);
+        goto out;
+    }
+    ctx->isa_mask = mask;
+    for (unsigned i = 0; i < IOLK_ISA_COUNT; i++) {
+        ctx->isa = mask >> i & 1U ? (enum iolk_isa)i : ctx->isa;
+    }
+    iolk_ops_fill(mask, &ctx->ops);
+    long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    ctx->l2_bytes = l2 >= 256 * 1024 ? (size_t)l2 : (size_t)512 * 1024;
+    *out_ctx = ctx;
+    ctx = NULL;
+out:
+    iol_free(ctx);
+    return status;
+}
+
+void iol_ctx_close(struct iol_ctx *ctx)
+{
+    iol_free(ctx);
+}
+
+size_t iol_ctx_threads(const struct iol_ctx *ctx)
+{
+    return ctx->threads;
+}
+
+const char *iol_ctx_isa(const struct iol_ctx *ctx)
+{
+    return iolk_isa_name(ctx->isa);
+}
+
+size_t iol_isa_count(void)
+{
+    return IOLK_ISA_COUNT;
+}
+
+const char *iol_isa_name(size_t index)
+{
+    return iolk_isa_name((enum iolk_isa)index);
+}
+
+const char *iol_isa_needs(size_t index)
+{
+    return iolk_isa_needs((enum iolk_isa)index);
+}
+
+bool iol_isa_available(size_t index)
+{
+    return index < IOLK_ISA_COUNT && (iolk_isa_detect() >> index & 1U);
+}
+
+size_t iol_op_count(void)
+{
+    return IOLK_OP_COUNT;
+}
+
+const char *iol_op_name(size_t index)
+{
+    return iolk_op_name((enum iolk_op)index);
+}
+
+const char *iol_op_isa(const struct iol_ctx *ctx, size_t index)
+{
+    return index < IOLK_OP_COUNT ? iolk_isa_name(ctx->ops.chosen[index]) : "?";
+}

@@ -1,0 +1,128 @@
+/* The walk: streams pass the layer steps in order, in blocks of rows that stay near one core.
+ *
+ * A stream is a run of positions of one prompt (clean) or of one branch. A block is a set of
+ * streams that start and end at the same steps; blocks never depend on each other, so the tasks
+ * (step, block) are handed out dynamically in step-major order: weights of a step are read by all
+ * blocks at about the same time, and a task waits only for its own block's previous step. */
+#ifndef IOL_WALK_H
+#define IOL_WALK_H
+
+#include <stdatomic.h>
+
+#include "driver/attention.h"
+#include "model/model.h"
+#include "schedule/cost.h"
+
+enum { IOL_NO_EDIT = -1, IOL_WHOLE = -1 };
+
+struct iol_stream {
+    const int32_t *tokens; /* of its prompt, (length) */
+    struct iol_stream_shape shape;
+    /* Keys and values. Layer l's are at kv + l * kv_floats: K^T (kv_heads, head_dim, length), then
+     * V (length, kv_heads * head_dim). */
+    const float
+        *clean_kv; /* of the clean prompt, for positions before shape.first; NULL if first is 0 */
+    float *own_kv; /* where a clean stream leaves its own (first is 0); NULL: nobody wants them */
+    size_t kv_floats;
+    /* Fork (shape.start > 0): the clean residual entering step s is at resid + s * resid_step;
+     * (length) rows of d_model if the capture holds all rows, else the final row alone. */
+    const float *fork_resid;
+    const float *fork_resid_rows; /* (steps + 1, length, d_model), needed when more than the final
+                                     row forks */
+    const float *fork_z; /* clean z of layer l at fork_z + l * heads * head_dim, needed for heads */
+    /* The edit: at step edit_step, of the whole sublayer output (edit_head IOL_WHOLE) or of one
+     * head's z. */
+    size_t edit_step; /* SIZE_MAX: none */
+    int edit_head;
+    const float *edit_value;
+    /* Observation of the final row. NULL: not wanted. */
+    const double
+        *reader; /* (d_model): dots[s] = D16(y of step s, reader) for the steps after edit_step */
+    double *out_dots;      /* (steps) */
+    float *out_y;          /* (steps, d_model) */
+    float *out_z;          /* (layers, heads * head_dim) */
+    float *out_resid;      /* (steps + 1, d_model) */
+    float *out_resid_rows; /* (steps + 1, length, d_model) */
+    size_t row;            /* of its first live row in the block; set by the walk */
+};
+
+struct iol_block {
+    struct iol_stream *streams;
+    size_t count;
+    size_t start, end; /* of all its streams */
+    float *x;          /* (rows at the start, d_model): the residual stream */
+    size_t rows;       /* live */
+    bool forked, narrow;
+    size_t last_attention;
+    uint64_t flops; /* counted by the kernels' driver */
+    double seconds;
+    atomic_size_t done; /* tasks finished */
+};
+
+/* Sizes that follow from the model and the caches; the same for all workers. */
+struct iol_geometry {
+    size_t d, q_width, kv_width; /* kv_width: of K alone */
+    size_t block_rows;           /* rows that a task takes through a sublayer at once */
+    size_t hidden; /* columns of the MLP's hidden layer computed at a time: a multiple of the panel
+                      width */
+    size_t max_rows;   /* of a block */
+    size_t max_length; /* of a prompt */
+};
+void iol_geometry_fill(const struct iol_ctx *ctx, const struct iol_model *model, size_t max_length,
+                       struct iol_geometry *out_geometry);
+
+/* One thread's workspace. */
+struct iol_worker {
+    const struct iol_ctx *ctx;
+    const struct iol_model *model;
+    const struct iol_geometry *geometry;
+    const float *cos, *sin; /* (max_length, head_dim / 2) or NULL */
+    struct iol_arena arena;
+    float *normed; /* (block_rows, d) */
+    float *y;      /* (block_rows, d) */
+    float *kv;     /* (max_rows, 2 kv_width) */
+    float *q;      /* (max_rows, q_width); becomes z */
+    float *hidden; /* (2, block_rows, hidden) */
+    float *kt;     /* (kv_width, max_length): K^T of a stream that nobody keeps */
+    float *scores; /* attention workspace */
+    float *logits; /* (logit_rows, vocab) or NULL */
+    size_t logit_rows;
+};
+size_t iol_worker_bytes(const struct iol_model *model, const struct iol_geometry *geometry,
+                        size_t logit_rows);
+IOL_NODISCARD enum iol_status iol_worker_open(const struct iol_ctx *ctx,
+                                              const struct iol_model *model,
+                                              const struct iol_geometry *geometry,
+                                              size_t logit_rows, const float *cos, const float *sin,
+                                              struct iol_worker *out_worker);
+void iol_worker_close(struct iol_worker *worker); /* safe on a zeroed worker */
+
+/* Live rows of a stream before it narrows. */
+static inline size_t iol_stream_rows(const struct iol_stream *stream)
+{
+    return stream->shape.length - stream->shape.first;
+}
+
+/* Set start, end, rows and each stream's row from the streams; x must then hold rows * d_model
+ * floats. */
+void iol_block_init(const struct iol_model *model, struct iol_block *block,
+                    struct iol_stream *streams, size_t count);
+
+/* Bring the block's rows to the entrance of its first step: embeddings (start 0) or the fork. */
+void iol_block_fork(struct iol_worker *worker, struct iol_block *block);
+/* Take the block through one step. */
+void iol_block_step(struct iol_worker *worker, struct iol_block *block, size_t step);
+
+/* Run all blocks through all their steps and then `finish` once per block, on `threads` threads,
+ * each with its own worker. */
+typedef void iol_finish_fn(struct iol_worker *worker, struct iol_block *block, void *user);
+typedef void iol_prepare_fn(struct iol_worker *worker, struct iol_block *block, void *user);
+IOL_NODISCARD enum iol_status iol_walk(struct iol_worker *workers, size_t threads,
+                                       struct iol_block *blocks, size_t count,
+                                       iol_prepare_fn *prepare, iol_finish_fn *finish, void *user);
+
+/* The final norm of one row. */
+void iol_norm_row(const struct iolk_ops *ops, const struct iol_norm *norm, size_t n, const float *x,
+                  float *y);
+
+#endif
