@@ -9,12 +9,17 @@ endif()
 function(iol_target_flags target)
     target_compile_options(${target} PRIVATE ${IOL_WARNINGS} -ffp-contract=off -fvisibility=hidden
                            $<$<BOOL:${IOL_WERROR}>:-Werror>
-                           $<$<CONFIG:Release>:-O2 -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>
-                           $<$<BOOL:${IOL_SANITIZE}>:-fsanitize=${IOL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
+                           $<$<CONFIG:Release>:-O2 -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>)
+    if(IOL_SANITIZE)
+        target_compile_options(${target} PRIVATE -fsanitize=${IOL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    endif()
     target_compile_features(${target} PRIVATE c_std_11)
     set_target_properties(${target} PROPERTIES C_EXTENSIONS OFF)
 endfunction()
 
 function(iol_link_flags target)
-    target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now $<$<BOOL:${IOL_SANITIZE}>:-fsanitize=${IOL_SANITIZE}>)
+    target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)
+    if(IOL_SANITIZE)
+        target_link_options(${target} PRIVATE -fsanitize=${IOL_SANITIZE})
+    endif()
 endfunction()

@@ -24,7 +24,7 @@ foreach(row ${isa_rows})
         continue()
     endif()
     if(isa STREQUAL scalar AND "x86" IN_LIST iol_folders)
-        list(APPEND isa_flags -mfma -mavx2) # FMA instructions and SLEEF's purecfma prototypes; the vectoriser stays off
+        list(APPEND isa_flags -mfma) # the contract is written in FMA; the vectoriser stays off
     endif()
     file(STRINGS ${registry_def} op_rows REGEX "^KERNEL\\([^,]+, *[^,]+, *${isa}\\)")
     set(sources "")

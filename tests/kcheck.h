@@ -82,6 +82,9 @@ const struct kc_variant *kc_row(enum iolk_op op, enum iolk_isa isa); /* NULL: no
 /* Map the arrays. False: no memory. */
 bool kc_open(void);
 void kc_close(void);
+/* Whether the first byte after an array at the end faults; false under an emulator that itself
+ * reads too far, where a margin keeps it from faulting. */
+bool kc_faults_at_end(void);
 
 /* 1, or for a quick run (emulators) a prime that leaves a few shapes of every sort. */
 size_t kc_stride(enum iolk_op op, bool quick);

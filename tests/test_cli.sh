@@ -8,6 +8,9 @@ unset IOL_ISA
 program=$1 model=$2
 page=${3:-$(dirname "$0")/../docs/iolaus.1}
 prompts=$model/prompts.jsonl
+for file in "$program" "$prompts"; do
+    [ -e "$file" ] || { echo "$file: not there"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0 skipped=0
@@ -53,7 +56,7 @@ for word in run export digest inspect tokenize info attn_out mlp_out head resamp
     grep -qw -- "$word" "$work/out" || { echo "no word $word" >>"$work/err"; false; break; }
 done
 that "help names commands, sites, kinds, metrics, reuse axes, instruction sets, families"
-grep -q 'default: *$' "$work/out" || grep -q 'attn_out,mlp_out=zero,resample:15' "$work/out"
+grep -q 'attn_out,mlp_out=zero,resample:15)' "$work/out"
 that "help lists the default sweep"
 [ "$(awk 'length > 80' "$work/out" | wc -l)" -eq 0 ]
 that "help fits 80 columns"
@@ -199,11 +202,11 @@ refuse "results into a folder that is not there" 1 '/nowhere' "${small[@]}" --ou
 long=(run --model "$model" --prompts "$prompts" --group 1 --threads 1)
 "$program" "${long[@]}" --out "$work/b.db" >"$work/out" 2>"$work/err" &
 job=$!
-for _ in $(seq 100); do # until the first waves are stored, 10 s at most
-    [ -s "$work/b.db-wal" ] && break
+for _ in $(seq 300); do # until the first waves are stored, 30 s at most
+    "$program" digest "$work/b.db" 2>&1 | grep -qE '[^0-9][1-9][0-9]* of' && break
+    kill -0 $job 2>/dev/null || break
     sleep 0.1
 done
-sleep 0.3
 kill -TERM $job 2>/dev/null
 wait $job
 status=$?
@@ -233,7 +236,7 @@ fi
 mkfifo "$work/pipe"
 head -c 1 "$work/pipe" >/dev/null &
 { sleep 0.2; "$program" export "$work/a.db" 2>"$work/err"; echo $? >"$work/status"; } >"$work/pipe"
-[ "$(cat "$work/status")" -eq 1 ] || [ ! -s "$work/err" ] && [ "$(cat "$work/status")" -ne 0 ]
+[ "$(cat "$work/status")" -ne 0 ]
 that "a closed pipe is noticed"
 
 echo "$passed passed, $failed failed, $skipped skipped"

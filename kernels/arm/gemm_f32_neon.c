@@ -149,17 +149,16 @@ BODIES(2)
 BODIES(3)
 BODIES(4)
 
-/* Column 0: fewer than LANES columns. */
-static void (*const bodies[MAX_ROWS][7])(struct tile *) = {
-    {tile_1_narrow, tile_1x1, tile_1x2, tile_1x3, tile_1x4, tile_1x5, tile_1x6},
-    {tile_2_narrow, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},
-    {tile_3_narrow, tile_3x1, tile_3x2, tile_3x3, tile_3x4, tile_3x5, tile_3x6},
-    {tile_4_narrow, tile_4x1, tile_4x2, tile_4x3, tile_4x4, tile_4x5, tile_4x6}};
-
 void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                         size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
                         const void *ahead, size_t ahead_lines)
 {
+    /* Column 0: fewer than LANES columns. */
+    static void (*const bodies[MAX_ROWS][7])(struct tile *) = {
+        {tile_1_narrow, tile_1x1, tile_1x2, tile_1x3, tile_1x4, tile_1x5, tile_1x6},
+        {tile_2_narrow, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},
+        {tile_3_narrow, tile_3x1, tile_3x2, tile_3x3, tile_3x4, tile_3x5, tile_3x6},
+        {tile_4_narrow, tile_4x1, tile_4x2, tile_4x3, tile_4x4, tile_4x5, tile_4x6}};
     assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);

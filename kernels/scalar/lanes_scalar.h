@@ -5,8 +5,7 @@
  * The lane vocabulary, the same for every ISA (templates in ../tmpl use nothing else):
  *   f32x16_*, f64x16_*            arithmetic per lane, rounded once; fma(a, b, c) = a * b + c
  *   *_load, *_store               sixteen elements; f64x16_widen reads f32
- *   *_load_n, *_store_n, widen_n  the first n < 16 only, nothing else is touched; other lanes read
- * 0
+ *   *_load_n, *_store_n, widen_n  the first n < 16 only, nothing else is touched; others read 0
  *   *_keep(v, old, n)             lanes below n from v, the others from old
  *   *_max(a, b)                   a > b ? a : b, thus b where either is NaN
  *   *_top                         the largest of lanes that hold no NaN

@@ -138,40 +138,52 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
     }                                                                                              \
     BODY(m, 1) BODY(m, 2) BODY(m, 3)
 BODIES(1)
+BODIES(2)
+BODIES(3)
+BODIES(4)
 BODY(1, 4)
 BODY(1, 5)
 BODY(1, 6)
-BODIES(2) BODY(2, 4) BODY(2, 5) BODY(2, 6) BODIES(3) BODIES(4)
+BODY(2, 4)
+BODY(2, 5)
+BODY(2, 6)
 
+/* In how many pieces `rows` rows of n columns are computed. */
+static size_t pieces(size_t rows, size_t n)
+{
+    return rows == 0 ? 0 : rows > 2 && n > NARROW ? 2 : 1;
+}
+
+void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
+                        size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
+                        const void *ahead, size_t ahead_lines)
+{
     /* Column 0: fewer than LANES columns. */
     static void (*const bodies[MAX_ROWS][7])(struct tile *) = {
         {tile_1_masked, tile_1x1, tile_1x2, tile_1x3, tile_1x4, tile_1x5, tile_1x6},
         {tile_2_masked, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},
         {tile_3_masked, tile_3x1, tile_3x2, tile_3x3, 0, 0, 0},
         {tile_4_masked, tile_4x1, tile_4x2, tile_4x3, 0, 0, 0}};
-
-void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
-                        size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
-                        const void *ahead, size_t ahead_lines)
-{
     assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
     /* Rows in one group or two nearly equal ones, columns in one or two pieces of which none is
      * below LANES wide unless n is. */
     const size_t first_rows = m <= MAX_ROWS ? m : (m + 1) / 2;
-    const size_t passes = (m > MAX_ROWS ? 2U : 1U) * (n > NARROW ? 2U : 1U);
+    const size_t passes = pieces(first_rows, n) + pieces(m - first_rows, n);
     const size_t turns = k / UNROLL * passes;
-    struct tile t = {.k = k,
-                     .ld_a = ld_a,
-                     .ld_b = ld_b,
-                     .ld_init = ld_init,
-                     .ld_c = ld_c,
-                     .mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
-                                                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
-                     .ahead = ahead,
-                     .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
-                     .rate = turns ? (ahead_lines + turns - 1) / turns : 0};
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    struct tile t = {
+        .k = k,
+        .ld_a = ld_a,
+        .ld_b = ld_b,
+        .ld_init = ld_init,
+        .ld_c = ld_c,
+        .mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane),
+        .ahead = ahead,
+        .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
+        .rate = turns ? (ahead_lines + turns - 1) / turns : 0,
+    };
     for (size_t i = 0, rows = first_rows; i < m; i += rows, rows = m - i) {
         const size_t widest = rows <= 2 ? WIDE : NARROW;
         for (size_t j = 0, columns; j < n; j += columns) {

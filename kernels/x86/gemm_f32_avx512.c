@@ -122,40 +122,46 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
     {                                                                                              \
         run(m, 3, true, t);                                                                        \
     }
-BODIES(1)
-BODIES(2)
-BODIES(3)
-BODIES(4) BODIES(5) BODIES(6) BODIES(7) BODIES(8)
-
 #define ROW_OF_TABLE(m)                                                                            \
     {                                                                                              \
         tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked            \
     }
 
-    void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t ld_a,
-                              const float *b, size_t ld_b, const float *init, size_t ld_init,
-                              float *c, size_t ld_c, const void *ahead, size_t ahead_lines)
+BODIES(1)
+BODIES(2)
+BODIES(3)
+BODIES(4)
+BODIES(5)
+BODIES(6)
+BODIES(7)
+BODIES(8)
+
+static void (*const bodies[IOLK_MR][4])(const struct tile *) = {
+    ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
+    ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
+
+void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
+                          size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
+                          const void *ahead, size_t ahead_lines)
 {
-    static void (*const bodies[IOLK_MR][4])(const struct tile *) = {
-        ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
-        ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
     assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
     const size_t vectors = (n + LANES - 1) / LANES, turns = k / UNROLL;
-    const struct tile t = {.k = k,
-                           .ld_a = ld_a,
-                           .ld_b = ld_b,
-                           .ld_init = ld_init,
-                           .ld_c = ld_c,
-                           .a = a,
-                           .b = b,
-                           .init = init,
-                           .c = c,
-                           .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
-                           .ahead = ahead,
-                           .ahead_end =
-                               ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
-                           .rate = turns ? (ahead_lines + turns - 1) / turns : 0};
+    const struct tile t = {
+        .k = k,
+        .ld_a = ld_a,
+        .ld_b = ld_b,
+        .ld_init = ld_init,
+        .ld_c = ld_c,
+        .a = a,
+        .b = b,
+        .init = init,
+        .c = c,
+        .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
+        .ahead = ahead,
+        .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
+        .rate = turns ? (ahead_lines + turns - 1) / turns : 0,
+    };
     bodies[m - 1][n == IOLK_NR ? 0 : vectors](&t);
 }

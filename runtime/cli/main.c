@@ -29,6 +29,7 @@ int main(int argc, char **argv)
     struct cli_options options;
     int exit_status = EXIT_USAGE;
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error that is reported, not a silent death */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file that may not grow */
     if (cli_options_parse(argc, argv, &options)) {
         if (options.version) {
             printf("iolaus %s (numerics %d)\n", iol_version(), iol_numerics_version());

@@ -7,7 +7,7 @@
 
 #include "report_line.h"
 
-static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t stop_asked, on_terminal;
 
 static void on_signal(int number)
 {
@@ -16,8 +16,10 @@ static void on_signal(int number)
         raise(number);
     }
     stop_asked = 1;
+    /* After a line of progress comes a new line. */
     static const char text[] = "\niolaus: stopping after this wave; again to stop at once\n";
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    size_t skip = on_terminal ? 0 : 1;
+    ssize_t ignored = write(STDERR_FILENO, text + skip, sizeof text - 1 - skip);
     (void)ignored;
 }
 
@@ -36,6 +38,7 @@ static void catch_signal(int number)
 void cli_progress_open(struct cli_progress *progress, bool quiet)
 {
     *progress = (struct cli_progress){.quiet = quiet, .tty = isatty(STDERR_FILENO) == 1};
+    on_terminal = progress->tty;
     catch_signal(SIGINT);
     catch_signal(SIGTERM);
 }
@@ -50,11 +53,9 @@ static void print_line(const struct cli_progress *progress, const struct iol_pro
     int used =
         snprintf(line, sizeof line, "%-10s %zu/%zu prompts", now->phase, now->done, now->total);
     if (seconds > 0 && done > 0 && used > 0 && (size_t)used < sizeof line) {
-        double left = flops > 0 ? (now->flops_total - now->flops_done) / flops
-                                : ((double)now->total - (double)now->done) / done;
-        double to_go = left > 0 ? left * seconds : 0;
-        used += snprintf(line + used, sizeof line - (size_t)used, "  %.1f/s  %s/s  ETA %s",
-                         done / seconds, cli_flops(flops / seconds).text, cli_seconds(to_go).text);
+        double to_go = ((double)now->total - (double)now->done) / done * seconds;
+        snprintf(line + used, sizeof line - (size_t)used, "  %.1f/s  %s/s  ETA %s", done / seconds,
+                 cli_flops(flops / seconds).text, cli_seconds(to_go).text);
     }
     if (progress->tty) {
         fprintf(stderr, "\r\033[K%.79s", line);

@@ -22,9 +22,6 @@ IOL_NODISCARD enum iol_status iol_sites_match(const struct iol_arch *arch,
 IOL_NODISCARD enum iol_status iol_kind_parse(struct iol_span text, struct iol_kind_use *out_use);
 /* < 0, 0, > 0: the order of the schema. */
 int iol_kind_use_compare(const struct iol_kind_use *a, const struct iol_kind_use *b);
-/* The edit changes its own place and nothing before it. */
-void iol_dirty_from_edit(size_t step, size_t position, size_t *out_step, size_t *out_position);
-
 /* prompts.c: read, check and tokenise the first `limit` (0: all) lines of experiment->prompts_path
  * into experiment->prompts (model, filter_correct and bos are set). Errors: IOL_E_IO, IOL_E_FORMAT
  * (file:line, found, expected), IOL_E_LIMIT (longer than the context), IOL_E_UNSUPPORTED

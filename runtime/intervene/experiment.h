@@ -32,15 +32,12 @@ size_t iol_site_width(const struct iol_arch *arch, const struct iol_site *site);
 
 /* A kind says where the replacing value comes from. One row of kinds.def and one file kind_<name>.c
  * each. */
-enum iol_value_source { IOL_VALUE_CONSTANT, IOL_VALUE_MEAN, IOL_VALUE_DONOR };
+enum iol_value_source { IOL_VALUE_ZERO, IOL_VALUE_MEAN, IOL_VALUE_DONOR };
 struct iol_kind {
     const char *name, *text;
     size_t order;                 /* of the schema: zero, mean, resample */
     bool counted;                 /* takes ":R" */
     enum iol_value_source source; /* of the value of one run */
-    float constant;               /* IOL_VALUE_CONSTANT */
-    /* First row the edit dirties, for an edit at step `step`, position `position`. */
-    void (*first_dirty)(size_t step, size_t position, size_t *out_step, size_t *out_position);
 };
 #define KIND(name) extern const struct iol_kind iol_kind_##name;
 #include "kinds.def"

@@ -6,5 +6,4 @@ const struct iol_kind iol_kind_mean = {
     .text = "the mean clean activation over all prompts of the set",
     .order = 1,
     .source = IOL_VALUE_MEAN,
-    .first_dirty = iol_dirty_from_edit,
 };

@@ -8,5 +8,4 @@ const struct iol_kind iol_kind_resample = {
     .order = 2,
     .counted = true,
     .source = IOL_VALUE_DONOR,
-    .first_dirty = iol_dirty_from_edit,
 };

@@ -5,7 +5,5 @@ const struct iol_kind iol_kind_zero = {
     .name = "zero",
     .text = "the site's activation becomes 0",
     .order = 0,
-    .source = IOL_VALUE_CONSTANT,
-    .constant = 0.0f,
-    .first_dirty = iol_dirty_from_edit,
+    .source = IOL_VALUE_ZERO,
 };

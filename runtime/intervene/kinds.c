@@ -23,12 +23,6 @@ bool iol_kind_get(size_t index, const char **out_name, const char **out_text)
     return true;
 }
 
-void iol_dirty_from_edit(size_t step, size_t position, size_t *out_step, size_t *out_position)
-{
-    *out_step = step;
-    *out_position = position;
-}
-
 /* "zero, mean, resample:R" */
 static const char *built_list(char *text, size_t size)
 {

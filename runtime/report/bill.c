@@ -73,6 +73,9 @@ static void put_interventions(const struct iol_results *results, struct iol_sink
 static void put_alternative(struct iol_sink *sink, const char *name, const struct iol_cost *cost,
                             double base)
 {
+    if (cost->flops == 0) {
+        return; /* not known yet */
+    }
     iol_sink_format(sink, "%-32s", name);
     iol_report_quantity(sink, (double)cost->flops, 11);
     iol_report_quantity(sink, (double)cost->bytes, 11);
@@ -116,8 +119,8 @@ void iol_report_bill(const struct iol_results *results, struct iol_sink *sink)
     iol_sink_text(sink, "\n");
     if (bill->peak_flops > 0) {
         iol_sink_format(sink,
-                        "share of the peak: %.1f %% of %.1f GFLOP/s (FMA, %zu thread%s, measured "
-                        "in this run)\n",
+                        "share of the peak: %.1f %% of %.1f GFLOP/s (FMA peak, %zu thread%s, "
+                        "this run)\n",
                         100 * iol_bill_share(bill), bill->peak_flops / 1e9, bill->threads,
                         bill->threads == 1 ? "" : "s");
     }

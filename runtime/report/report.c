@@ -13,6 +13,9 @@
 void iol_report_number(struct iol_sink *sink, double value, int width)
 {
     char text[352];
+    if (fabs(value) < 0.0005) {
+        value = 0; /* no "-0.000" */
+    }
     if (!isfinite(value)) {
         iol_sink_format(sink, "%*s", width, "-");
         return;

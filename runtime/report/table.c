@@ -100,16 +100,15 @@ static void put_kind(const struct iol_results *results, size_t first, const bool
                         hidden, (int)HEADS_SHOWN);
     }
     iol_sink_format(sink,
-                    "restores beyond the null (*): %zu of %zu sites; mean sigma ratio %.4f; "
-                    "noise %.1e\n",
+                    "restore beyond the null (*): %zu of %zu sites; mean sigma ratio %.4f\n"
+                    "noise floor (largest): %.1e\n",
                     beyond, rows, ratio / (double)rows, floor);
 }
 
 static const char legend[] =
     "\nMeans over the prompts, in logits (centred over the vocabulary):\n"
     "  dUnemb  direct contribution of the site, clean run      (Delta_unembed)\n"
-    "  TE      change of the final logit when it is ablated    (-Delta_ablate in\n"
-    "          the paper's sign; delta_ablate in the export)\n"
+    "  TE      change of the final logit when it is ablated    (Delta_ablate)\n"
     "  DE, CE  its direct part, and what later sublayers add; norm: the final\n"
     "          norm's part. TE = DE + CE + norm\n"
     "  rest.   restoration = -slope of CE on DE over the prompts, with its 95 %\n"

@@ -338,7 +338,7 @@ static enum iol_status run_waves(struct iol_run *run, struct iol_store *store, c
             i + n < count) {
             status =
                 iol_fail(IOL_E_STOPPED,
-                         "stopped after %zu of %zu prompts; run the same command again to resume",
+                         "stopped after %zu of %zu prompts",
                          before + i + n, run->count);
             goto out;
         }
@@ -417,7 +417,7 @@ enum iol_status iol_experiment_run(struct iol_experiment *experiment, iol_progre
     }
     if (resumed && !iol_run_tell(&run, "waves", resumed, run.count, resumed, 0, 0, 0)) {
         status = iol_fail(IOL_E_STOPPED,
-                          "stopped after %zu of %zu prompts; run the same command again to resume",
+                          "stopped after %zu of %zu prompts",
                           resumed, run.count);
         goto out;
     }

@@ -65,7 +65,7 @@ static const float *value_of(const struct wave *v, const struct branch *b)
         return clean_value(run, site, source_of(v, b->slot));
     }
     switch (e->kinds[e->pairs[b->pair].kind].kind->source) {
-    case IOL_VALUE_CONSTANT:
+    case IOL_VALUE_ZERO:
         return run->zeros;
     case IOL_VALUE_MEAN:
         return run->means + b->site * e->model->arch.d_model;

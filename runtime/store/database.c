@@ -1,7 +1,10 @@
+#define _GNU_SOURCE
 #include "store/database.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/base.h"
 
@@ -39,6 +42,12 @@ static enum iol_status fail_code(const struct iol_database *database, const char
                         "%s: cannot %s: it is stored already (%s): another process is running the "
                         "same experiment",
                         name, what, message);
+    case SQLITE_CANTOPEN: {
+        int reason = database->handle ? sqlite3_system_errno(database->handle) : 0;
+        return reason ? iol_fail(IOL_E_IO, "%s: cannot %s: %s (%s)", name, what, message,
+                                 strerror(reason))
+                      : iol_fail(IOL_E_IO, "%s: cannot %s: %s", name, what, message);
+    }
     default:
         return iol_fail(IOL_E_IO, "%s: cannot %s: %s", name, what, message);
     }
@@ -98,7 +107,7 @@ out:
     return status;
 }
 
-/* Open the handle with the given flags; `uri` says that `file` is one. */
+/* `file` is a URI if the flags say so. */
 static enum iol_status open_handle(struct iol_database *database, const char *file, int flags)
 {
     int code = sqlite3_open_v2(file, &database->handle, flags | SQLITE_OPEN_EXRESCODE, NULL);
@@ -155,30 +164,52 @@ out:
     return status;
 }
 
+/* SQLite falls back to reading; what stands in the way is said better by the system. */
+static enum iol_status check_writable(const char *path)
+{
+    if (iol_file_exists(path)) {
+        return access(path, W_OK) == 0
+                   ? IOL_OK
+                   : iol_fail(IOL_E_IO, "%s: cannot write to it: %s", path, strerror(errno));
+    }
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? iol_strndup(path, (size_t)(slash - path) + 1) : iol_strdup(".");
+    if (!folder) {
+        return iol_fail(IOL_E_NOMEM, "out of memory: %s", path);
+    }
+    bool writable = access(folder, W_OK | X_OK) == 0;
+    int reason = errno;
+    iol_free(folder);
+    return writable ? IOL_OK
+                    : iol_fail(IOL_E_IO, "%s: cannot create it: %s", path, strerror(reason));
+}
+
 enum iol_status iol_database_open(const char *path, bool writable, struct iol_database *out,
                                   enum iol_database_state *out_state)
 {
     enum iol_status status = IOL_OK;
-    char *log = NULL;
+    char *log = NULL, *file = NULL;
     *out = (struct iol_database){0};
     *out_state = IOL_DATABASE_EMPTY;
     out->name = iol_strdup(path ? path : "results in memory");
     log = iol_format("%s-wal", path ? path : "");
-    if (!out->name || !log) {
+    /* neither a URI nor a name of SQLite's own, whatever it begins with */
+    file = path ? iol_format("%s%s", path[0] == '/' ? "" : "./", path) : iol_strdup(":memory:");
+    if (!out->name || !log || !file) {
         status = iol_fail(IOL_E_NOMEM, "out of memory: %s", path ? path : "results in memory");
         goto out;
     }
-    IOL_TRY(
-        open_handle(out, path ? path : ":memory:",
-                    writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY));
+    if (writable && path) {
+        IOL_TRY(check_writable(path));
+    }
+    IOL_TRY(open_handle(
+        out, file, writable ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY));
     status = look(out, out_state);
     if (status == IOL_E_IO && !writable && path && !iol_file_exists(log)) {
-        status = reopen_immutable(out, path, out_state);
-    }
-    if (status == IOL_OK && writable && sqlite3_db_readonly(out->handle, "main") == 1) {
-        status = iol_fail(IOL_E_IO, "%s: cannot write to it: the file is read-only", out->name);
+        status = reopen_immutable(out, file, out_state);
     }
 out:
+    iol_free(file);
     iol_free(log);
     if (status != IOL_OK) {
         iol_database_close(out);

@@ -116,19 +116,14 @@ static const struct {
 } tables[] = {
     {"identity", "SELECT key, value FROM meta WHERE key GLOB 'identity.*' ORDER BY key"},
     {"sources", "SELECT source, line, tokens, answer FROM sources ORDER BY source"},
-    {"prompts",
-     "SELECT prompt, source, target" IOL_CLEAN_REALS(IOL_COLUMN) ", unembed" IOL_CLEAN_DIST_REALS(
-         IOL_COLUMN) ", top_ids, top_logits, logits "
-                     "FROM prompts ORDER BY prompt"},
-    {"runs", "SELECT prompt, pair, position, run, donor" IOL_RUN_REALS(IOL_COLUMN)
-                 IOL_RUN_DIST_REALS(IOL_COLUMN) ", argmax_changed "
-                                                "FROM runs ORDER BY prompt, pair, position, run"},
-    {"effects", "SELECT prompt, pair, position" IOL_EFFECT_REALS(IOL_COLUMN) IOL_EFFECT_DIST_REALS(
-                    IOL_COLUMN) ", argmax_changed, response "
-                                "FROM effects ORDER BY prompt, pair, position"},
+    {"prompts", "SELECT prompt, source, target" IOL_CLEAN_COLUMNS ", unembed" IOL_CLEAN_DIST_COLUMNS
+                ", top_ids, top_logits, logits FROM prompts ORDER BY prompt"},
+    {"runs", "SELECT prompt, pair, position, run, donor" IOL_RUN_COLUMNS IOL_RUN_DIST_COLUMNS
+             ", argmax_changed FROM runs ORDER BY prompt, pair, position, run"},
+    {"effects", "SELECT prompt, pair, position" IOL_EFFECT_COLUMNS IOL_EFFECT_DIST_COLUMNS
+                ", argmax_changed, response FROM effects ORDER BY prompt, pair, position"},
     {"noise", "SELECT prompt, site, floor FROM noise ORDER BY prompt, site"},
-    {"layers", "SELECT pair, n" IOL_LAYER_REALS(IOL_LAYER_COLUMN) ", response "
-                                                                  "FROM layers ORDER BY pair"},
+    {"layers", "SELECT pair, n" IOL_LAYER_COLUMNS ", response FROM layers ORDER BY pair"},
 };
 
 enum iol_status iol_results_digest(struct iol_results *results, char out_hex[33])

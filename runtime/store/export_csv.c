@@ -88,6 +88,7 @@ out:
 
 #define COUNT(name)  +1
 #define HEADER(name) "," #name
+#define COLUMN(name) ", effects." #name
 
 enum iol_status iol_export_csv(struct iol_results *results, struct iol_sink *sink)
 {
@@ -98,13 +99,13 @@ enum iol_status iol_export_csv(struct iol_results *results, struct iol_sink *sin
     IOL_TRY(iol_query_open(
         &results->database, what,
         results->dist
-            ? "SELECT prompt, line, target, pair, position" IOL_EFFECT_REALS(IOL_COLUMN)
+            ? "SELECT prompt, line, target, pair, position" IOL_EFFECT_REALS(COLUMN)
                   IOL_EFFECT_DIST_REALS(
-                      IOL_COLUMN) ", argmax_changed FROM effects JOIN prompts USING(prompt) "
-                                  "JOIN sources USING(source) ORDER BY prompt, pair, position"
+                      COLUMN) ", effects.argmax_changed FROM effects JOIN prompts USING(prompt) "
+                              "JOIN sources USING(source) ORDER BY prompt, pair, position"
             : "SELECT prompt, line, target, pair, position" IOL_EFFECT_REALS(
-                  IOL_COLUMN) " FROM effects JOIN prompts USING(prompt) "
-                              "JOIN sources USING(source) ORDER BY prompt, pair, position",
+                  COLUMN) " FROM effects JOIN prompts USING(prompt) "
+                          "JOIN sources USING(source) ORDER BY prompt, pair, position",
         &query));
     IOL_TRY(iol_query_open(&results->database, what, IOL_SELECT_DONORS, &donors));
     iol_sink_text(sink, "prompt,line,target,site,pos,kind,donors" IOL_EFFECT_REALS(HEADER));

@@ -94,10 +94,11 @@ enum {
     P_TOP_LOGITS,
     P_LOGITS
 };
-static const char select_prompts[] = "SELECT prompt, line, tokens, target" IOL_CLEAN_REALS(
-    IOL_COLUMN) ", unembed" IOL_CLEAN_DIST_REALS(IOL_COLUMN) ", top_ids, top_logits, logits "
-                                                             "FROM prompts JOIN sources "
-                                                             "USING(source) ORDER BY prompt";
+static const char select_prompts[] =
+    "SELECT prompt, line, tokens, target" IOL_CLEAN_COLUMNS ", unembed" IOL_CLEAN_DIST_COLUMNS
+    ", top_ids, top_logits, logits "
+    "FROM prompts JOIN sources "
+    "USING(source) ORDER BY prompt";
 
 static void put_top(const struct iol_query *query, struct iol_sink *sink)
 {
@@ -209,8 +210,8 @@ enum {
     E_RESPONSE
 };
 static const char select_effects[] =
-    "SELECT prompt, pair, position" IOL_EFFECT_REALS(IOL_COLUMN) IOL_EFFECT_DIST_REALS(
-        IOL_COLUMN) ", argmax_changed, response FROM effects ORDER BY prompt, pair, position";
+    "SELECT prompt, pair, position" IOL_EFFECT_COLUMNS IOL_EFFECT_DIST_COLUMNS
+    ", argmax_changed, response FROM effects ORDER BY prompt, pair, position";
 
 static enum iol_status put_donors(struct iol_query *donors, const struct iol_query *effect,
                                   struct iol_sink *sink)

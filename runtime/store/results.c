@@ -168,8 +168,7 @@ static enum iol_status load_layers(struct iol_results *results)
     }
     IOL_TRY(iol_query_open(
         &results->database, "read the statistics",
-        "SELECT pair, n" IOL_LAYER_REALS(IOL_LAYER_COLUMN) ", response FROM layers ORDER BY pair",
-        &query));
+        "SELECT pair, n" IOL_LAYER_COLUMNS ", response FROM layers ORDER BY pair", &query));
     for (;;) {
         bool row;
         IOL_TRY(iol_query_step(&query, &row));
@@ -267,19 +266,17 @@ enum iol_status iol_store_into_results(struct iol_store *store, struct iol_resul
     *out_results = NULL;
     struct iol_results *results = iol_alloc(1, sizeof *results);
     if (!results) {
-        return iol_fail(IOL_E_NOMEM, "out of memory: %s", store->database.name);
+        status = iol_fail(IOL_E_NOMEM, "out of memory: %s", store->database.name);
+        goto out;
     }
-    results->database = store->database; /* lent until all is loaded */
+    results->database = store->database;
+    store->database = (struct iol_database){0};
     IOL_TRY(load(results));
     *out_results = results;
     results = NULL;
-    store->database = (struct iol_database){0};
-    iol_store_close(store);
 out:
-    if (results) {
-        results->database = (struct iol_database){0};
-        iol_results_close(results);
-    }
+    iol_results_close(results);
+    iol_store_close(store);
     return status;
 }
 

@@ -97,11 +97,10 @@ enum iol_status iol_store_put_clean(struct iol_store *store, const struct iol_cl
     const size_t z_bytes = experiment->model->arch.layers * store->z_width * sizeof(float);
     char number[24];
     IOL_TRY(iol_database_begin(&store->database, what));
-    IOL_TRY(
-        iol_query_open(&store->database, what,
-                       "INSERT INTO prompts VALUES(?, ?, ?" IOL_CLEAN_REALS(
-                           IOL_PARAMETER) ", ?" IOL_CLEAN_DIST_REALS(IOL_PARAMETER) ", ?, ?, ?)",
-                       &prompts));
+    IOL_TRY(iol_query_open(&store->database, what,
+                           "INSERT INTO prompts VALUES(?, ?, ?" IOL_CLEAN_PARAMETERS
+                           ", ?" IOL_CLEAN_DIST_PARAMETERS ", ?, ?, ?)",
+                           &prompts));
     IOL_TRY(iol_query_open(&store->database, what, "INSERT INTO clean VALUES(?, ?, ?)", &clean));
     for (size_t p = 0; p < count; p++) {
         bind_clean(store, &rows[p], &prompts);
@@ -229,14 +228,15 @@ static enum iol_status put_effects(struct iol_store *store, const char *what,
     enum iol_status status = IOL_OK;
     struct iol_query rows = {0}, runs = {0};
     const bool dist = store->experiment->dist;
-    IOL_TRY(iol_query_open(&store->database, what,
-                           "INSERT INTO effects VALUES(?, ?, ?" IOL_EFFECT_REALS(IOL_PARAMETER)
-                               IOL_EFFECT_DIST_REALS(IOL_PARAMETER) ", ?, ?)",
-                           &rows));
-    IOL_TRY(iol_query_open(&store->database, what,
-                           "INSERT INTO runs VALUES(?, ?, ?, ?, ?" IOL_RUN_REALS(IOL_PARAMETER)
-                               IOL_RUN_DIST_REALS(IOL_PARAMETER) ", ?)",
-                           &runs));
+    IOL_TRY(iol_query_open(
+        &store->database, what,
+        "INSERT INTO effects VALUES(?, ?, ?" IOL_EFFECT_PARAMETERS IOL_EFFECT_DIST_PARAMETERS
+        ", ?, ?)",
+        &rows));
+    IOL_TRY(iol_query_open(
+        &store->database, what,
+        "INSERT INTO runs VALUES(?, ?, ?, ?, ?" IOL_RUN_PARAMETERS IOL_RUN_DIST_PARAMETERS ", ?)",
+        &runs));
     for (size_t e = 0; e < count; e++) {
         bind_effect(&effects[e], dist, &rows);
         IOL_TRY(iol_query_run(&rows));

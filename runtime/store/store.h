@@ -43,7 +43,7 @@ IOL_NODISCARD enum iol_status iol_store_put_wave(struct iol_store *store,
 IOL_NODISCARD enum iol_status iol_store_finish(struct iol_store *store,
                                                const struct iol_bill *bill);
 
-/* Hand the database over to a results reader (the store is gone then). */
+/* Hand the database over to a results reader. The store is gone then, also when this fails. */
 IOL_NODISCARD enum iol_status iol_store_into_results(struct iol_store *store,
                                                      struct iol_results **out_results);
 

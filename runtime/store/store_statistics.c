@@ -85,9 +85,9 @@ enum {
     AT_RESPONSE
 };
 static const char select_effects[] =
-    "SELECT prompt, pair" IOL_EFFECT_REALS(IOL_COLUMN) IOL_EFFECT_DIST_REALS(
-        IOL_COLUMN) ", argmax_changed, response FROM effects WHERE pair >= ? AND pair < ? "
-                    "ORDER BY prompt, pair, position";
+    "SELECT prompt, pair" IOL_EFFECT_COLUMNS IOL_EFFECT_DIST_COLUMNS
+    ", argmax_changed, response FROM effects WHERE pair >= ? AND pair < ? "
+    "ORDER BY prompt, pair, position";
 
 static enum iol_status add_effect(struct pass *pass, const struct iol_query *query)
 {
@@ -219,10 +219,9 @@ static enum iol_status put_rows(const struct iol_database *database, const struc
 {
     enum iol_status status = IOL_OK;
     struct iol_query query = {0};
-    IOL_TRY(iol_query_open(
-        database, what,
-        "INSERT OR REPLACE INTO layers VALUES(?, ?" IOL_LAYER_REALS(IOL_LAYER_PARAMETER) ", ?)",
-        &query));
+    IOL_TRY(iol_query_open(database, what,
+                           "INSERT OR REPLACE INTO layers VALUES(?, ?" IOL_LAYER_PARAMETERS ", ?)",
+                           &query));
     for (size_t i = 0; i < pass->count; i++) {
         const struct iol_layer_row *row = &pass->rows[i];
         iol_query_bind_count(&query, pass->first + i);

@@ -80,10 +80,25 @@ enum iol_mean {
     X(mean_argmax_changed, mean[IOL_MEAN_argmax_changed])                                          \
     X(noise_floor, noise_floor)
 
+/* SQL of these lists, to go between literals: ", logit, spread, ..." and ", ?, ?, ...". */
 #define IOL_COLUMN(name)              ", " #name
 #define IOL_PARAMETER(name)           ", ?"
 #define IOL_LAYER_COLUMN(name, at)    ", " #name
 #define IOL_LAYER_PARAMETER(name, at) ", ?"
+#define IOL_CLEAN_COLUMNS             IOL_CLEAN_REALS(IOL_COLUMN)
+#define IOL_CLEAN_PARAMETERS          IOL_CLEAN_REALS(IOL_PARAMETER)
+#define IOL_CLEAN_DIST_COLUMNS        IOL_CLEAN_DIST_REALS(IOL_COLUMN)
+#define IOL_CLEAN_DIST_PARAMETERS     IOL_CLEAN_DIST_REALS(IOL_PARAMETER)
+#define IOL_EFFECT_COLUMNS            IOL_EFFECT_REALS(IOL_COLUMN)
+#define IOL_EFFECT_PARAMETERS         IOL_EFFECT_REALS(IOL_PARAMETER)
+#define IOL_EFFECT_DIST_COLUMNS       IOL_EFFECT_DIST_REALS(IOL_COLUMN)
+#define IOL_EFFECT_DIST_PARAMETERS    IOL_EFFECT_DIST_REALS(IOL_PARAMETER)
+#define IOL_RUN_COLUMNS               IOL_RUN_REALS(IOL_COLUMN)
+#define IOL_RUN_PARAMETERS            IOL_RUN_REALS(IOL_PARAMETER)
+#define IOL_RUN_DIST_COLUMNS          IOL_RUN_DIST_REALS(IOL_COLUMN)
+#define IOL_RUN_DIST_PARAMETERS       IOL_RUN_DIST_REALS(IOL_PARAMETER)
+#define IOL_LAYER_COLUMNS             IOL_LAYER_REALS(IOL_LAYER_COLUMN)
+#define IOL_LAYER_PARAMETERS          IOL_LAYER_REALS(IOL_LAYER_PARAMETER)
 
 /* One row of layers[] (class "final"). */
 struct iol_layer_row {
