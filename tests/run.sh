@@ -89,7 +89,7 @@ suite() {
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     printf '%-34s %5d passed %3d failed %3d skipped %7.1f s%s\n' "$name" "$p" "$f" "$s" \
         "$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')" "$word"
-    grep -E '^(note|skipped) ' "$log" | sed 's/^/    /'
+    grep -E '^(note|skipped) |^\[  SKIPPED \] [^0-9]*$' "$log" | sed -E 's/^\[  SKIPPED \]/skipped/; s/^/    /' | sort -u
     if [ "$f" -gt 0 ]; then
         failures+=("$name")
         grep -E -A6 '^FAILED |\[  FAILED  \]|error:|runtime error|ERROR: AddressSanitizer|LeakSanitizer|^\[   LINE' "$log" | head -30 | sed 's/^/    | /'

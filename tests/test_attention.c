@@ -1,0 +1,341 @@
+/* The attention and vocabulary drivers: against double references, and bit for bit between the
+ * forms that must agree. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "driver/attention.h"
+#include "driver/unembed.h"
+
+struct shape {
+    size_t heads, kv_heads, head_dim, length;
+};
+
+static const struct shape shapes[] = {{1, 1, 1, 1},   {3, 3, 10, 2},  {4, 2, 16, 7},
+                                      {6, 1, 24, 8},  {2, 2, 48, 9},  {4, 4, 64, 17},
+                                      {8, 2, 50, 49}, {3, 1, 96, 100}};
+
+static float uniform(uint64_t *state)
+{
+    return (float)((double)(iol_splitmix64(state) >> 40) / (1 << 23) - 1.0);
+}
+
+static float *random_floats(size_t count, uint64_t *state)
+{
+    float *x = iol_alloc(count, sizeof *x);
+    assert_non_null(x);
+    for (size_t i = 0; i < count; i++) {
+        x[i] = uniform(state);
+    }
+    return x;
+}
+
+struct problem {
+    struct iol_heads heads;
+    size_t length, q_width, kv_width;
+    float *q, *k, *v, *kt; /* (length, ...), kt (kv_width, length) */
+    float *workspace;
+};
+
+static void problem_open(const struct shape *s, struct problem *p)
+{
+    uint64_t state = s->head_dim * 1000 + s->length;
+    p->heads =
+        (struct iol_heads){s->heads, s->kv_heads, s->head_dim, 1.0f / sqrtf((float)s->head_dim)};
+    p->length = s->length;
+    p->q_width = s->heads * s->head_dim;
+    p->kv_width = s->kv_heads * s->head_dim;
+    p->q = random_floats(p->length * p->q_width, &state);
+    p->k = random_floats(p->length * p->kv_width, &state);
+    p->v = random_floats(p->length * p->kv_width, &state);
+    p->kt = iol_alloc(p->length * p->kv_width, sizeof *p->kt);
+    p->workspace = iol_alloc(iol_attention_workspace(p->length), sizeof *p->workspace);
+    assert_non_null(p->kt);
+    assert_non_null(p->workspace);
+    for (size_t t = 0; t < p->length; t++) {
+        iol_keys_transpose(&p->heads, p->k + t * p->kv_width, t, p->kt, p->length);
+    }
+}
+
+static void problem_close(struct problem *p)
+{
+    iol_free(p->q);
+    iol_free(p->k);
+    iol_free(p->v);
+    iol_free(p->kt);
+    iol_free(p->workspace);
+}
+
+static struct iol_keys keys_of(const struct problem *p, size_t count)
+{
+    return (struct iol_keys){
+        .kt = p->kt, .ld_kt = p->length, .v = p->v, .ld_v = p->kv_width, .count = count};
+}
+
+/* Head h of row t in double precision. */
+static void reference(const struct problem *p, size_t t, size_t h, double *out)
+{
+    const size_t d = p->heads.head_dim, g = h / (p->heads.heads / p->heads.kv_heads);
+    double *s = calloc(t + 1, sizeof *s), max = -INFINITY, sum = 0;
+    assert_non_null(s);
+    for (size_t j = 0; j <= t; j++) {
+        for (size_t i = 0; i < d; i++) {
+            s[j] += (double)p->q[t * p->q_width + h * d + i] *
+                    (double)p->k[j * p->kv_width + g * d + i];
+        }
+        s[j] *= (double)p->heads.scale;
+        max = fmax(max, s[j]);
+    }
+    memset(out, 0, d * sizeof *out);
+    for (size_t j = 0; j <= t; j++) {
+        sum += exp(s[j] - max);
+        for (size_t i = 0; i < d; i++) {
+            out[i] += exp(s[j] - max) * (double)p->v[j * p->kv_width + g * d + i];
+        }
+    }
+    for (size_t i = 0; i < d; i++) {
+        out[i] /= sum;
+    }
+    free(s);
+}
+
+static uint64_t causal(const struct iolk_ops *ops, struct problem *p, size_t first, size_t rows,
+                       float *z)
+{
+    const struct iol_keys none = {0}, own = keys_of(p, first + rows);
+    uint64_t flops = 0;
+    memcpy(z, p->q + first * p->q_width, rows * p->q_width * sizeof *z);
+    iol_attention_causal(ops, &p->heads, &none, &own, first, rows, z, p->q_width, p->workspace,
+                         &flops);
+    return flops;
+}
+
+/* Whole causal attention is near the reference, counts its FLOPs, and has the same bits on every
+ * ISA and for every way to cut the rows. */
+static void test_causal(void **state)
+{
+    (void)state;
+    const uint32_t available = iolk_isa_detect();
+    for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
+        struct problem p;
+        problem_open(&shapes[c], &p);
+        const size_t floats = p.length * p.q_width;
+        float *z = iol_alloc(floats, sizeof *z), *other = iol_alloc(floats, sizeof *other);
+        double *want = calloc(p.heads.head_dim, sizeof *want);
+        for (unsigned isa = 0; isa < IOLK_ISA_COUNT; isa++) {
+            struct iolk_ops ops;
+            if (!(available >> isa & 1U)) {
+                continue;
+            }
+            iolk_ops_fill((1U << isa) | 1U, &ops);
+            float *to = isa ? other : z;
+            uint64_t flops = causal(&ops, &p, 0, p.length, to);
+            assert_int_equal(flops, 4 * p.q_width * (p.length * (p.length + 1) / 2));
+            assert_memory_equal(to, z, floats * sizeof *z);
+            for (size_t t = 0; t < p.length; t++) { /* one row alone */
+                causal(&ops, &p, t, 1, other);
+                assert_memory_equal(other, z + t * p.q_width, p.q_width * sizeof *z);
+            }
+        }
+        for (size_t t = 0; t < p.length; t++) {
+            for (size_t h = 0; h < p.heads.heads; h++) {
+                reference(&p, t, h, want);
+                for (size_t i = 0; i < p.heads.head_dim; i++) {
+                    assert_true(
+                        fabs((double)z[t * p.q_width + h * p.heads.head_dim + i] - want[i]) < 2e-6);
+                }
+            }
+        }
+        free(want);
+        iol_free(other);
+        iol_free(z);
+        problem_close(&p);
+    }
+}
+
+/* A branch row with its own key and value at the last position gives the bits of the causal form,
+ * alone or among others. */
+static void test_branches(void **state)
+{
+    (void)state;
+    struct iolk_ops ops;
+    iolk_ops_fill(iolk_isa_detect(), &ops);
+    for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
+        struct problem p;
+        problem_open(&shapes[c], &p);
+        enum { ROWS = 21 };
+        const size_t last = p.length - 1;
+        uint64_t seed = c + 7, flops = 0;
+        float *q = random_floats(ROWS * p.q_width, &seed),
+              *kv = random_floats(ROWS * 2 * p.kv_width, &seed);
+        float *z = iol_alloc(ROWS * p.q_width, sizeof *z), *one = iol_alloc(p.q_width, sizeof *one);
+        const struct iol_keys shared = keys_of(&p, last), none = {0};
+        memcpy(z, q, ROWS * p.q_width * sizeof *z);
+        iol_attention_branches(&ops, &p.heads, &shared, kv, kv + p.kv_width, 2 * p.kv_width, ROWS,
+                               z, p.q_width, p.workspace, &flops);
+        assert_int_equal(flops, ROWS * 4 * p.q_width * p.length);
+        for (size_t r = 0; r < ROWS; r++) {
+            float *row = kv + r * 2 * p.kv_width;
+            memcpy(one, q + r * p.q_width, p.q_width * sizeof *one);
+            iol_attention_branches(&ops, &p.heads, &shared, row, row + p.kv_width, 2 * p.kv_width,
+                                   1, one, p.q_width, p.workspace, &flops);
+            assert_memory_equal(one, z + r * p.q_width, p.q_width * sizeof *one);
+            /* the same key and value written where the clean ones were */
+            iol_keys_transpose(&p.heads, row, last, p.kt, p.length);
+            memcpy(p.v + last * p.kv_width, row + p.kv_width, p.kv_width * sizeof *row);
+            const struct iol_keys own = keys_of(&p, p.length);
+            memcpy(one, q + r * p.q_width, p.q_width * sizeof *one);
+            iol_attention_causal(&ops, &p.heads, &none, &own, last, 1, one, p.q_width, p.workspace,
+                                 &flops);
+            assert_memory_equal(one, z + r * p.q_width, p.q_width * sizeof *one);
+        }
+        iol_free(one);
+        iol_free(z);
+        iol_free(kv);
+        iol_free(q);
+        problem_close(&p);
+    }
+}
+
+/* Rows that see shared keys first and their own after them give the bits of the undivided form. */
+static void test_shared_prefix(void **state)
+{
+    (void)state;
+    struct iolk_ops ops;
+    iolk_ops_fill(iolk_isa_detect(), &ops);
+    for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
+        struct problem p;
+        problem_open(&shapes[c], &p);
+        float *z = iol_alloc(p.length * p.q_width, sizeof *z),
+              *cut = iol_alloc(p.length * p.q_width, sizeof *cut);
+        causal(&ops, &p, 0, p.length, z);
+        for (size_t before = 1; before < p.length; before += 1 + before / 3) {
+            const size_t rows = p.length - before;
+            float *kt = iol_alloc(p.kv_width * rows, sizeof *kt);
+            for (size_t t = 0; t < rows; t++) {
+                iol_keys_transpose(&p.heads, p.k + (before + t) * p.kv_width, t, kt, rows);
+            }
+            const struct iol_keys shared = keys_of(&p, before);
+            const struct iol_keys own = {.kt = kt,
+                                         .ld_kt = rows,
+                                         .v = p.v + before * p.kv_width,
+                                         .ld_v = p.kv_width,
+                                         .count = rows};
+            uint64_t flops = 0;
+            memcpy(cut, p.q + before * p.q_width, rows * p.q_width * sizeof *cut);
+            iol_attention_causal(&ops, &p.heads, &shared, &own, 0, rows, cut, p.q_width,
+                                 p.workspace, &flops);
+            assert_memory_equal(cut, z + before * p.q_width, rows * p.q_width * sizeof *cut);
+            iol_free(kt);
+        }
+        iol_free(cut);
+        iol_free(z);
+        problem_close(&p);
+    }
+}
+
+/* Log-sum-exp, sums, spread, KL, arg-max, margin and top against plain double code, over chunk
+ * borders; same bits on every ISA. */
+static void test_vocabulary(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 2, 15, 1023, 1024, 1025, 2049, 5000};
+    const uint32_t available = iolk_isa_detect();
+    for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++) {
+        const size_t n = sizes[c];
+        uint64_t seed = n;
+        float *a = random_floats(n, &seed), *b = random_floats(n, &seed);
+        double max = -INFINITY, sum = 0, total = 0, total_b = 0, kl = 0, square = 0;
+        size_t argmax = 0;
+        for (size_t i = 0; i < n; i++) {
+            a[i] *= 9;
+            b[i] = a[i] + 0.01f * b[i];
+            argmax = (double)a[i] > max ? i : argmax;
+            max = fmax(max, (double)a[i]);
+            sum += (double)a[i];
+        }
+        for (size_t i = 0; i < n; i++) {
+            total += exp((double)a[i] - max);
+            total_b += exp((double)b[i] - max);
+            square += ((double)a[i] - sum / (double)n) * ((double)a[i] - sum / (double)n);
+        }
+        double lse = max + log(total), lse_b = max + log(total_b);
+        for (size_t i = 0; i < n; i++) {
+            double d = ((double)a[i] - lse) - ((double)b[i] - lse_b);
+            kl += exp((double)a[i] - lse) * (expm1(-d) + d);
+        }
+        struct iol_logit_stats first = {0};
+        double first_kl = 0;
+        for (unsigned isa = 0; isa < IOLK_ISA_COUNT; isa++) {
+            struct iolk_ops ops;
+            struct iol_logit_stats s, t;
+            if (!(available >> isa & 1U)) {
+                continue;
+            }
+            iolk_ops_fill((1U << isa) | 1U, &ops);
+            iol_logits_reduce(&ops, n, a, &s);
+            iol_logits_reduce(&ops, n, b, &t);
+            double measured = iol_logits_kl(&ops, n, a, s.lse, b, t.lse);
+            if (isa == 0) {
+                first = s;
+                first_kl = measured;
+                assert_true(fabs(s.lse - lse) < 1e-5 && fabs(s.sum - sum) < 1e-9 * (double)n);
+                assert_true(fabs(measured - kl) < 1e-6 * (kl + 1e-9) + 1e-13);
+                assert_true(fabs(iol_logits_spread(&ops, n, a, s.sum) - sqrt(square / (double)n)) <
+                            1e-9);
+            }
+            assert_int_equal(s.argmax, argmax);
+            assert_memory_equal(&s.lse, &first.lse, sizeof s.lse);
+            assert_memory_equal(&s.sum, &first.sum, sizeof s.sum);
+            assert_memory_equal(&measured, &first_kl, sizeof measured);
+        }
+        size_t top[10], count = n < 10 ? n : 10;
+        iol_logits_top(n, a, count, top);
+        assert_int_equal(top[0], argmax);
+        for (size_t i = 1; i < count; i++) {
+            assert_true(a[top[i]] < a[top[i - 1]] ||
+                        (a[top[i]] <= a[top[i - 1]] && top[i] > top[i - 1]));
+        }
+        float second = iol_logits_max_but(n, a, argmax);
+        assert_true(n == 1 ? isinf(second)
+                           : second <= a[argmax] &&
+                                 (count < 2 || (second >= a[top[1]] && second <= a[top[1]])));
+        iol_free(a);
+        iol_free(b);
+    }
+}
+
+/* Ties: the lowest index wins. */
+static void test_ties(void **state)
+{
+    (void)state;
+    struct iolk_ops ops;
+    iolk_ops_fill(iolk_isa_detect(), &ops);
+    float x[3000] = {0};
+    struct iol_logit_stats s;
+    x[1500] = x[2900] = 2;
+    iol_logits_reduce(&ops, 3000, x, &s);
+    assert_int_equal(s.argmax, 1500);
+    size_t top[3];
+    iol_logits_top(3000, x, 3, top);
+    assert_int_equal(top[0], 1500);
+    assert_int_equal(top[1], 2900);
+    assert_int_equal(top[2], 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_causal),        cmocka_unit_test(test_branches),
+        cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_ties),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
