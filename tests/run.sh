@@ -25,24 +25,7 @@ mkdir -p "$logs" || exit 1
 passed=0 failed=0 skipped=0 failures=()
 
 # --- packages ----------------------------------------------------------------------------------------
-as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
-# The packages of groups ($1, an extended regular expression) that are not installed.
-missing_packages() {
-    local name
-    awk -v groups="^($1)\$" '$1 ~ groups { print $2 }' tests/packages.txt | while read -r name; do
-        dpkg-query -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null | grep -q '^ii' || echo "$name"
-    done
-}
-install_packages() {
-    local missing
-    missing=$(missing_packages "$1")
-    [ -z "$missing" ] && return 0
-    echo "installing:" $missing
-    if grep -q ':arm64' <<<"$missing"; then as_root dpkg --add-architecture arm64 || return 1; fi
-    # shellcheck disable=SC2086
-    as_root apt-get update -qq &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing
-}
+. tests/packages.sh
 groups='build|bench|test'
 [ $native -eq 0 ] && groups+='|foreign'
 if ! install_packages "$groups" >"$logs/setup.log" 2>&1 </dev/null; then
@@ -136,7 +119,8 @@ shared=${IOL_SHARED:-$root/../shared}
 [ -d "$shared/oracle" ] && IOL_SHARED=$(cd "$shared" && pwd) && export IOL_SHARED
 
 # --- the release build, its tests, the program ------------------------------------------------------
-suite build/release one_check build release
+# Warnings of gcc are errors here, those of clang in build/clang below.
+suite build/release one_check build release build/release -DIOL_TESTS=ON -DIOL_BENCH=ON -DIOL_WERROR=ON
 if wanted build/release && [ $failed -gt 0 ]; then
     echo "nothing was tested: the release build failed (build/logs/build-release.log)"
     echo "$passed passed, $failed failed, $skipped skipped"
@@ -162,10 +146,9 @@ else
 fi
 
 # --- other compilers, sanitizers, format -----------------------------------------------------------
-suite warnings/gcc one_check build release build/warnings -DIOL_WERROR=ON -DIOL_SHARED_LIB=OFF
-suite warnings/clang one_check build clang
+suite build/clang one_check build clang
 suite rules/check_disassembly-clang lines python3 tests/check_disassembly.py objdump build/clang
-suite warnings/format one_check bash -c 'find include kernels runtime tests bench -name "*.[ch]" | xargs clang-format-14 --dry-run -Werror'
+suite rules/clang-format one_check bash -c 'find include kernels runtime tests bench -name "*.[ch]" | xargs clang-format-14 --dry-run -Werror'
 suite build/asan one_check build asan
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 unit asan build/asan

@@ -10,7 +10,7 @@
 #include "base/base.h"
 #include "sweep_fixture.h"
 
-static const char *const does[] = {"attn_out,head.1.0=zero,mean,resample:2"};
+static const char *const does[] = {"attn_out.1,head.1.0=mean,resample:2"};
 static char out_path[600];
 
 static void remove_results(void)

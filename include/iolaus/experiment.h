@@ -120,7 +120,7 @@ IOL_API IOL_NODISCARD enum iol_status iol_results_digest(struct iol_results *res
 IOL_API IOL_NODISCARD enum iol_status iol_results_export(struct iol_results *results,
                                                          const char *format, const char *path);
 
-/* "json", "csv", "table" (the per-layer table, at most 80 columns), "bill" (the cost) or "plan" as
+/* "json", "csv", "table" (the per-layer table, at most 80 columns) or "bill" (the cost) as
  * text owned by the caller (iol_text_free). */
 IOL_API IOL_NODISCARD enum iol_status iol_results_text(struct iol_results *results,
                                                        const char *format, char **out_text);
