@@ -119,6 +119,7 @@ struct iolk_ops {
     IOLK_OPS(O)
 #undef O
     enum iolk_isa chosen[IOLK_OP_COUNT]; /* which ISA's variant each op got */
+    size_t l2_bytes; /* of one core: what the driver's block sizes follow from */
 };
 
 /* Prototypes of every variant in registry.def. */

@@ -148,7 +148,7 @@ fi
 # --- other compilers, sanitizers, format -----------------------------------------------------------
 suite build/clang one_check build clang
 suite rules/check_disassembly-clang lines python3 tests/check_disassembly.py objdump build/clang
-suite rules/clang-format one_check bash -c 'find include kernels runtime tests bench -name "*.[ch]" | xargs clang-format-14 --dry-run -Werror'
+suite rules/clang-format one_check bash -c 'find include kernels runtime tests bench perf -name "*.[ch]" | xargs clang-format-14 --dry-run -Werror'
 suite build/asan one_check build asan
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 unit asan build/asan

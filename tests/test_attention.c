@@ -83,7 +83,7 @@ static struct iol_keys keys_of(const struct problem *p, size_t count)
 static void reference(const struct problem *p, size_t t, size_t h, double *out)
 {
     const size_t d = p->heads.head_dim, g = h / (p->heads.heads / p->heads.kv_heads);
-    double *s = calloc(t + 1, sizeof *s), max = -INFINITY, sum = 0;
+    double *s = calloc(t + 1, sizeof *s), max = -(double)INFINITY, sum = 0;
     assert_non_null(s);
     for (size_t j = 0; j <= t; j++) {
         for (size_t i = 0; i < d; i++) {
@@ -252,7 +252,7 @@ static void test_vocabulary(void **state)
         const size_t n = sizes[c];
         uint64_t seed = n;
         float *a = random_floats(n, &seed), *b = random_floats(n, &seed);
-        double max = -INFINITY, sum = 0, total = 0, total_b = 0, kl = 0, square = 0;
+        double max = -(double)INFINITY, sum = 0, total = 0, total_b = 0, kl = 0, square = 0;
         size_t argmax = 0;
         for (size_t i = 0; i < n; i++) {
             a[i] *= 9;

@@ -53,9 +53,41 @@ void iol_packed_row(const struct iol_packed *packed, size_t j, float *out_row)
     }
 }
 
-/* Columns of k walked at a time: a (block, 48) piece of a panel and the rows' piece of A stay near
- * the core. */
+/* Columns of k walked at a time: a (K_BLOCK, 48) piece of a panel and the rows' piece of A stay
+ * near the core. */
 enum { K_BLOCK = 768 };
+
+/* One piece: rows of one block, columns k0 .. k1 of A, all panels of the part. */
+struct piece {
+    size_t rows, k0, k1; /* k relative to the packed matrix */
+    const float *a;      /* at (first row, k0) */
+    float *c;            /* at the first row */
+    int from_c;          /* chains continue from C */
+    const float *after;  /* weights that the next piece begins with, or NULL */
+};
+
+static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t ld_a,
+                       const struct iol_packed *b, const struct iol_gemm_part *part,
+                       size_t panel_end, size_t ld_c)
+{
+    /* Rows in tiles of equal height: 12 rows are 6 + 6, not 8 + 4. */
+    const size_t tiles = (x->rows + IOLK_MR - 1) / IOLK_MR, lines = (x->k1 - x->k0) * IOLK_NR / 16;
+    for (size_t p = part->panel_begin; p < panel_end; p++) {
+        const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
+        const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
+        const float *next = p + 1 < panel_end ? panel + IOLK_NR * b->k
+                                              : x->after; /* fetched while this panel is used */
+        const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
+        for (size_t t = 0; t < tiles; t++) {
+            const size_t row = x->rows * t / tiles, rows = x->rows * (t + 1) / tiles - row;
+            const size_t line0 = lines * t / tiles, line1 = lines * (t + 1) / tiles;
+            float *c = x->c + row * ld_c + (p - part->panel_begin) * IOLK_NR;
+            ops->gemm_f32(rows, n, x->k1 - x->k0, x->a + row * ld_a, ld_a, panel, IOLK_NR,
+                          x->from_c ? c : bias, x->from_c ? ld_c : 0, c, ld_c,
+                          next ? next + line0 * 16 : NULL, next ? line1 - line0 : 0);
+        }
+    }
+}
 
 void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t ld_a,
                     const struct iol_packed *b, const struct iol_gemm_part *part, float *c,
@@ -63,44 +95,39 @@ void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t
 {
     static const struct iol_gemm_part whole;
     part = part ? part : &whole;
-    size_t k_begin = part->k_begin, k_end = part->k_end ? part->k_end : b->k;
-    size_t panels = (b->n + IOLK_NR - 1) / IOLK_NR;
-    size_t panel_end = part->panel_end ? part->panel_end : panels;
+    const size_t k_begin = part->k_begin, k_end = part->k_end ? part->k_end : b->k,
+                 depth = k_end - k_begin;
+    const size_t panels = (b->n + IOLK_NR - 1) / IOLK_NR,
+                 panel_end = part->panel_end ? part->panel_end : panels;
     assert(k_begin <= k_end && k_end <= b->k && part->panel_begin <= panel_end &&
            panel_end <= panels);
     if (m == 0 || part->panel_begin == panel_end) {
         return;
     }
-    size_t last = panel_end * IOLK_NR < b->n ? panel_end * IOLK_NR : b->n;
-    *flops += 2 * (uint64_t)m * (last - part->panel_begin * IOLK_NR) * (k_end - k_begin);
-    /* Rows in tiles of equal height: 12 rows are 6 + 6, not 8 + 4. */
-    size_t tiles = (m + IOLK_MR - 1) / IOLK_MR;
-    size_t blocks = k_end - k_begin > K_BLOCK ? (k_end - k_begin + K_BLOCK - 1) / K_BLOCK : 1;
-    for (size_t block = 0; block < blocks; block++) {
-        size_t k0 = k_begin + (k_end - k_begin) * block / blocks;
-        size_t k1 = k_begin + (k_end - k_begin) * (block + 1) / blocks;
-        int from_c = part->accumulate || block > 0;
-        for (size_t p = part->panel_begin; p < panel_end; p++) {
-            const float *panel = b->panels + p * IOLK_NR * b->k + k0 * IOLK_NR;
-            size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
-            const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
-            /* The next piece of weights, spread over this panel's tiles. */
-            const float *next = NULL;
-            if (p + 1 < panel_end) {
-                next = panel + IOLK_NR * b->k;
-            } else if (block + 1 < blocks) {
-                next = b->panels + part->panel_begin * IOLK_NR * b->k + k1 * IOLK_NR;
-            }
-            size_t lines = (k1 - k0) * IOLK_NR / 16;
-            for (size_t t = 0; t < tiles; t++) {
-                size_t row = m * t / tiles, rows = m * (t + 1) / tiles - row;
-                size_t line0 = lines * t / tiles, line1 = lines * (t + 1) / tiles;
-                float *c_tile = c + row * ld_c + (p - part->panel_begin) * IOLK_NR;
-                const float *init = from_c ? c_tile : bias;
-                ops->gemm_f32(rows, n, k1 - k0, a + row * ld_a + (k0 - k_begin), ld_a, panel,
-                              IOLK_NR, init, from_c ? ld_c : 0, c_tile, ld_c,
-                              next ? next + line0 * 16 : NULL, next ? line1 - line0 : 0);
-            }
+    const size_t last = panel_end * IOLK_NR < b->n ? panel_end * IOLK_NR : b->n;
+    *flops += 2 * (uint64_t)m * (last - part->panel_begin * IOLK_NR) * depth;
+    const size_t k_blocks = depth > K_BLOCK ? (depth + K_BLOCK - 1) / K_BLOCK : 1;
+    /* Rows whose slice of A takes two fifths of L2 while panel after panel passes by. */
+    const size_t width = depth / k_blocks + 1,
+                 fit = ops->l2_bytes * 2 / 5 / (sizeof(float) * width);
+    const size_t most = fit < 4 * IOLK_MR ? 4 * IOLK_MR : fit, row_blocks = (m + most - 1) / most;
+    for (size_t i = 0; i < row_blocks; i++) {
+        const size_t row = m * i / row_blocks, rows = m * (i + 1) / row_blocks - row;
+        for (size_t j = 0; j < k_blocks; j++) {
+            const size_t k0 = k_begin + depth * j / k_blocks,
+                         k1 = k_begin + depth * (j + 1) / k_blocks;
+            const size_t next_k = j + 1 < k_blocks ? k1 : k_begin;
+            const int more = j + 1 < k_blocks || i + 1 < row_blocks;
+            const struct piece x = {.rows = rows,
+                                    .k0 = k0,
+                                    .k1 = k1,
+                                    .a = a + row * ld_a + (k0 - k_begin),
+                                    .c = c + row * ld_c,
+                                    .from_c = part->accumulate || j > 0,
+                                    .after = more ? b->panels + part->panel_begin * IOLK_NR * b->k +
+                                                        next_k * IOLK_NR
+                                                  : NULL};
+            gemm_piece(ops, &x, ld_a, b, part, panel_end, ld_c);
         }
     }
 }

@@ -137,7 +137,7 @@ enum iol_status iol_ctx_open(const struct iol_ctx_settings *settings, struct iol
     }
     iolk_ops_fill(mask, &ctx->ops);
     long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    ctx->l2_bytes = l2 >= 256 * 1024 ? (size_t)l2 : (size_t)512 * 1024;
+    ctx->ops.l2_bytes = l2 >= 256 * 1024 ? (size_t)l2 : (size_t)512 * 1024;
     *out_ctx = ctx;
     ctx = NULL;
 out:

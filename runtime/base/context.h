@@ -9,7 +9,6 @@ struct iol_ctx {
     uint32_t isa_mask;
     enum iolk_isa isa; /* newest in the mask */
     struct iolk_ops ops;
-    size_t l2_bytes; /* of one core, for block sizes; a safe guess where unknown */
 };
 
 /* The floating-point mode of the numeric contract: round to nearest, denormals kept, exceptions

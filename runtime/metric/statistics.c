@@ -188,7 +188,7 @@ static double mean_defined(size_t n, const double *values)
 /* --- many draws ------------------------------------------------------------------------------ */
 
 /* draws of one vector, of one block, in all */
-enum { LANES = 4, BLOCK = 40, DRAWS = IOL_BOOTSTRAPS };
+enum { LANES = 4, BLOCK = 200, DRAWS = IOL_BOOTSTRAPS };
 _Static_assert((int)DRAWS == (int)IOL_PERMUTATIONS, "one loop serves both");
 _Static_assert(BLOCK % LANES == 0 && DRAWS % BLOCK == 0, "blocks hold whole vectors");
 

@@ -173,12 +173,23 @@ uint64_t iol_plan_wave_weights(const struct iol_experiment *e, unsigned reuse)
  * ---------------------------------------------------------------------------------------- */
 
 struct sizes {
-    uint64_t fixed;        /* independent of group and wave */
-    uint64_t records;      /* all prompts' capture records */
-    uint64_t record;       /* the largest one */
-    uint64_t clean_prompt; /* rows of one prompt in phase A */
-    uint64_t wave_prompt;  /* rows, streams and values of one prompt in phase B */
+    uint64_t fixed;           /* independent of group and wave */
+    uint64_t records;         /* all prompts' capture records */
+    uint64_t record;          /* the largest one */
+    uint64_t clean_prompt;    /* rows of one prompt in phase A */
+    uint64_t wave_prompt;     /* rows, streams and values of one prompt in phase B */
+    uint64_t baseline_prompt; /* the same without reuse, if that is measured too */
 };
+
+/* Rows, streams, read-outs and recomputed donors of one prompt's branches. */
+static uint64_t wave_bytes(const struct iol_experiment *e, const struct iol_geometry *g,
+                           unsigned reuse, uint64_t branches)
+{
+    uint64_t rows = reuse & IOL_REUSE_POSITION ? 1 : g->max_length;
+    uint64_t values = reuse & IOL_REUSE_DONOR ? 0 : g->d * sizeof(float);
+    return branches * (rows * g->d * sizeof(float) + e->model->step_count * sizeof(double) +
+                       sizeof(struct iol_stream) + 256 + values);
+}
 
 static void count_sizes(const struct iol_experiment *e, const struct iol_plan *plan,
                         struct sizes *out)
@@ -193,7 +204,7 @@ static void count_sizes(const struct iol_experiment *e, const struct iol_plan *p
                    (d + steps) * sizeof(double) + 256) +
               e->ctx->threads *
                   (iol_worker_bytes(m, g, plan->logit_rows) +
-                   (e->reuse & IOL_REUSE_DONOR
+                   ((e->reuse & IOL_REUSE_DONOR) && !e->measure_none
                         ? 0
                         : (g->max_rows * d + 8 * (steps * d + a->layers * q)) * sizeof(float)));
     for (size_t p = 0; p < e->prompt_count; p++) {
@@ -205,21 +216,18 @@ static void count_sizes(const struct iol_experiment *e, const struct iol_plan *p
     for (size_t i = 0; i < e->pair_count; i++) {
         branches += e->kinds[e->pairs[i].kind].runs;
     }
-    uint64_t rows = e->reuse & IOL_REUSE_POSITION ? 1 : g->max_length;
     s.clean_prompt = g->max_length * d * sizeof(float) + sizeof(struct iol_stream);
-    s.wave_prompt =
-        branches * (rows * d * sizeof(float) + steps * sizeof(double) + sizeof(struct iol_stream) +
-                    256 + (e->reuse & IOL_REUSE_DONOR ? 0 : d * sizeof(float)));
+    s.wave_prompt = wave_bytes(e, g, e->reuse, branches);
+    s.baseline_prompt = e->measure_none ? wave_bytes(e, g, 0, branches) : 0;
     *out = s;
 }
 
-static uint64_t peak_of(const struct iol_experiment *e, const struct sizes *s, size_t group,
-                        size_t wave, bool spill)
+static uint64_t peak_of(const struct sizes *s, size_t group, size_t wave, bool spill)
 {
     uint64_t clean = group * s->clean_prompt, branches = wave * s->wave_prompt;
     uint64_t rows = clean > branches ? clean : branches;
+    rows = s->baseline_prompt > rows ? s->baseline_prompt : rows;
     uint64_t window = (group > wave ? group : wave) * s->record;
-    (void)e;
     return s->fixed + rows + (spill ? window : s->records);
 }
 
@@ -272,10 +280,10 @@ enum iol_status iol_plan_make(const struct iol_experiment *e, struct iol_plan *o
     if (e->group) {
         group = wave = e->group < e->prompt_count ? e->group : e->prompt_count;
     }
-    bool fits = peak_of(e, &s, group, wave, false) <= plan.memory_bytes;
+    bool fits = peak_of(&s, group, wave, false) <= plan.memory_bytes;
     plan.spill = !fits;
     while (!fits) {
-        fits = peak_of(e, &s, group, wave, true) <= plan.memory_bytes;
+        fits = peak_of(&s, group, wave, true) <= plan.memory_bytes;
         if (fits || e->group || (group == 1 && wave == 1)) {
             break;
         }
@@ -287,12 +295,14 @@ enum iol_status iol_plan_make(const struct iol_experiment *e, struct iol_plan *o
             IOL_E_LIMIT,
             "memory: found a budget of %llu KiB, this experiment needs at least %llu KiB%s",
             (unsigned long long)(plan.memory_bytes >> 10),
-            (unsigned long long)((peak_of(e, &s, group, wave, true) + 1023) >> 10),
+            (unsigned long long)((peak_of(&s, group, wave, true) + 1023) >> 10),
             e->group ? " with this --group" : " (raise --memory or use fewer prompts)");
     }
     plan.group = group;
     plan.wave = wave;
-    plan.peak_bytes = peak_of(e, &s, group, wave, plan.spill);
+    uint64_t baseline = s.baseline_prompt ? wave * s.wave_prompt / s.baseline_prompt : 0;
+    plan.baseline_wave = baseline > 1 ? (size_t)baseline : 1;
+    plan.peak_bytes = peak_of(&s, group, wave, plan.spill);
     plan.capture_bytes = s.records;
     plan.window_floats = plan.spill ? (group > wave ? group : wave) * s.record / sizeof(float) : 0;
     *out_plan = plan;

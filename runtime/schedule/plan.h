@@ -8,7 +8,8 @@ enum { IOL_NOISE_PROMPTS = 16 }; /* the identity intervention runs on the first 
 
 struct iol_plan {
     struct iol_geometry geometry;
-    size_t group, wave; /* prompts of a phase A group, of a phase B wave */
+    size_t group, wave;   /* prompts of a phase A group, of a phase B wave */
+    size_t baseline_wave; /* prompts of a wave when the baseline without reuse is measured */
     bool spill;
     size_t window_floats; /* of the spill window; 0: everything in memory */
     size_t logit_rows;    /* rows of logits in a worker's workspace */

@@ -18,6 +18,13 @@ bool iol_run_tell(struct iol_run *run, const char *phase, size_t done, size_t to
     return !run->progress || run->progress(&progress, run->user);
 }
 
+void iol_run_tick(struct iol_run *run)
+{
+    double now = iol_seconds();
+    run->bill.wall_seconds += now - run->wall_mark;
+    run->wall_mark = now;
+}
+
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -243,6 +250,19 @@ out:
     return status;
 }
 
+/* The bill of the earlier parts; what belongs to this part's machine and plan stays. */
+static enum iol_status get_bill(struct iol_run *run, struct iol_store *store)
+{
+    const struct iol_bill mine = run->bill;
+    enum iol_status status = iol_store_get_bill(store, &run->bill);
+    run->bill.threads = mine.threads;
+    run->bill.peak_flops = mine.peak_flops;
+    run->bill.peak_memory_bytes = mine.peak_memory_bytes;
+    run->bill.spill_bytes = mine.spill_bytes;
+    run->bill.model_bytes = mine.model_bytes;
+    return status;
+}
+
 /* A resumed run: donors come from the store; only prompts whose effects are missing are walked
  * again. */
 static enum iol_status capture_resumed(struct iol_run *run, struct iol_store *store, size_t count)
@@ -266,7 +286,7 @@ static enum iol_status capture_resumed(struct iol_run *run, struct iol_store *st
     IOL_TRY(check_count(run));
     IOL_TRY(iol_store_get_clean(store, count, run->sources, targets, y, z));
     IOL_TRY(iol_store_get_done(store, count, run->done));
-    IOL_TRY(iol_store_get_bill(store, &run->bill));
+    IOL_TRY(get_bill(run, store));
     for (size_t p = 0; p < count; p++) {
         if (!run->done[p]) {
             wanted[run->sources[p]] = true;
@@ -327,19 +347,14 @@ static enum iol_status run_waves(struct iol_run *run, struct iol_store *store, c
     double total = flops_total - flops_before;
     for (size_t i = 0; i < count; i += run->plan.wave) {
         size_t n = count - i < run->plan.wave ? count - i : run->plan.wave;
-        run->bill.wall_seconds = -iol_seconds() + run->bill.wall_seconds;
-        enum iol_status waved = iol_run_wave(run, pending + i, n, store);
-        run->bill.wall_seconds += iol_seconds();
-        IOL_TRY(waved);
+        IOL_TRY(iol_run_wave(run, pending + i, n, store));
         iol_run_sample_peak(run);
         if (!iol_run_tell(run, store ? "waves" : "baseline", before + i + n, run->count, before,
                           iol_seconds() - begin, (double)run->bill.waves.flops - flops_before,
                           total) &&
             i + n < count) {
-            status =
-                iol_fail(IOL_E_STOPPED,
-                         "stopped after %zu of %zu prompts",
-                         before + i + n, run->count);
+            status = iol_fail(IOL_E_STOPPED, "stopped after %zu of %zu prompts", before + i + n,
+                              run->count);
             goto out;
         }
     }
@@ -351,6 +366,7 @@ out:
 /* The same sweep without any reuse, measured: what the waves above would have cost. */
 static enum iol_status measure_none(struct iol_run *run)
 {
+    iol_run_tick(run);
     struct iol_bill saved = run->bill;
     struct iol_cost *pairs = iol_alloc(run->experiment->pair_count, sizeof *pairs);
     if (!pairs) {
@@ -358,10 +374,14 @@ static enum iol_status measure_none(struct iol_run *run)
     }
     run->bill.pairs = pairs;
     run->reuse = 0;
+    const size_t wave = run->plan.wave;
+    run->plan.wave = run->plan.baseline_wave;
     double begin = iol_seconds();
     enum iol_status status = run_waves(run, NULL, NULL, (double)saved.none.flops);
     double seconds = iol_seconds() - begin + saved.capture.seconds;
     run->reuse = run->experiment->reuse;
+    run->plan.wave = wave;
+    run->wall_mark = iol_seconds();
     iol_free(pairs);
     run->bill = saved;
     run->bill.none.seconds = status == IOL_OK ? seconds : 0;
@@ -373,9 +393,9 @@ static enum iol_status price_alternatives(struct iol_run *run)
     enum iol_status status = IOL_OK;
     const struct iol_experiment *e = run->experiment;
     static const unsigned axes[3] = {IOL_REUSE_DEPTH, IOL_REUSE_POSITION, IOL_REUSE_DONOR};
-    const size_t groups = (run->count + run->plan.group - 1) / run->plan.group,
+    const size_t groups = (e->prompt_count + run->plan.group - 1) / run->plan.group,
                  waves = (run->count + run->plan.wave - 1) / run->plan.wave;
-    struct iol_cost clean = iol_plan_capture(e, run->sources, run->count, groups);
+    struct iol_cost clean = iol_plan_capture(e, NULL, e->prompt_count, groups);
     struct iol_bill *bill = &run->bill;
     for (size_t i = 0; i < 4; i++) {
         unsigned reuse = i < 3 ? IOL_REUSE_ALL & ~axes[i] : 0;
@@ -399,7 +419,7 @@ enum iol_status iol_experiment_run(struct iol_experiment *experiment, iol_progre
     bool stored = false;
     size_t count = 0;
     *out_results = NULL;
-    double begin = iol_seconds();
+    const struct iol_fpmode mode = iol_fpmode_enter(); /* statistics run in this thread too */
     IOL_TRY(run_open(experiment, &run));
     run.progress = progress;
     run.user = user;
@@ -408,7 +428,6 @@ enum iol_status iol_experiment_run(struct iol_experiment *experiment, iol_progre
     iol_run_sample_peak(&run);
     IOL_TRY(stored ? capture_resumed(&run, store, count) : capture_fresh(&run, store));
     IOL_TRY(price_alternatives(&run));
-    run.bill.wall_seconds += iol_seconds() - begin;
     struct iol_cost sum;
     IOL_TRY(iol_plan_branches(experiment, run.reuse, run.sources, run.count, NULL, &sum));
     size_t resumed = 0;
@@ -416,9 +435,7 @@ enum iol_status iol_experiment_run(struct iol_experiment *experiment, iol_progre
         resumed += run.done[p];
     }
     if (resumed && !iol_run_tell(&run, "waves", resumed, run.count, resumed, 0, 0, 0)) {
-        status = iol_fail(IOL_E_STOPPED,
-                          "stopped after %zu of %zu prompts",
-                          resumed, run.count);
+        status = iol_fail(IOL_E_STOPPED, "stopped after %zu of %zu prompts", resumed, run.count);
         goto out;
     }
     IOL_TRY(run_waves(&run, store, run.done, (double)sum.flops));
@@ -428,11 +445,13 @@ enum iol_status iol_experiment_run(struct iol_experiment *experiment, iol_progre
     run.bill.spill.seconds += run.capture.spill_seconds;
     run.bill.spill.bytes += run.capture.spill_bytes;
     iol_run_tell(&run, "statistics", run.count, run.count, resumed, 0, 0, 0);
+    iol_run_tick(&run);
     IOL_TRY(iol_store_finish(store, &run.bill));
     status = iol_store_into_results(store, out_results);
     store = NULL;
 out:
     iol_store_close(store);
     run_close(&run);
+    iol_fpmode_leave(mode);
     return status;
 }

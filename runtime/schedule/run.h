@@ -2,7 +2,7 @@
 #ifndef IOL_RUN_H
 #define IOL_RUN_H
 
-#include "metric/hydra.h"
+#include "metric/metric_hydra.h"
 #include "schedule/capture.h"
 #include "schedule/plan.h"
 #include "store/store.h"
@@ -38,6 +38,7 @@ struct iol_run {
     double peaks[IOL_PEAK_SAMPLES];
     size_t peak_count;
     double peak_time;
+    double wall_mark; /* up to which bill.wall_seconds counts */
     iol_progress_fn *progress;
     void *user;
 };
@@ -54,6 +55,9 @@ IOL_NODISCARD enum iol_status iol_run_values(struct iol_run *run, uint64_t *flop
  * effects go there; without it (baseline) they are compared with nothing and dropped. */
 IOL_NODISCARD enum iol_status iol_run_wave(struct iol_run *run, const size_t *wave, size_t count,
                                            struct iol_store *store);
+
+/* Bring bill.wall_seconds up to now. */
+void iol_run_tick(struct iol_run *run);
 
 /* A sample of the machine's FMA peak, at most one a second. */
 void iol_run_sample_peak(struct iol_run *run);

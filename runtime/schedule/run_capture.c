@@ -3,7 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "driver/unembed.h"
+#include "metric/metric_dist.h"
 #include "schedule/run.h"
 
 struct clean_pass {
@@ -43,19 +43,7 @@ static void read_clean(struct iol_worker *w, struct iol_run *run, size_t source,
         c->dots[s] = ops->dot_f64(d, y + s * d, c->reader);
     }
     if (e->dist) {
-        size_t top[10];
-        c->lse = stats.lse;
-        c->logp = (double)logits[c->target] - stats.lse;
-        c->margin = vocab > 1 ? (double)logits[c->target] -
-                                    (double)iol_logits_max_but(vocab, logits, stats.argmax)
-                              : 0;
-        c->logit_mean = stats.sum / (double)vocab;
-        c->top_count = vocab < 10 ? vocab : 10;
-        iol_logits_top(vocab, logits, c->top_count, top);
-        for (size_t i = 0; i < c->top_count; i++) {
-            c->top_ids[i] = (int32_t)top[i];
-            c->top_logits[i] = (double)logits[top[i]];
-        }
+        iol_dist_clean(vocab, logits, &stats, c);
         memcpy(run->capture.at[source] + run->capture.records[source].logits_at, logits,
                vocab * sizeof(float));
     }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/unembed.h"
+#include "metric/metric_dist.h"
 #include "schedule/run.h"
 
 enum { NO_PAIR = -1 }; /* a noise-floor branch */
@@ -290,23 +290,6 @@ static void recompute_donors(struct iol_worker *w, struct iol_block *block, void
     }
 }
 
-static void read_distribution(struct iol_worker *w, const struct iol_run *run, size_t source,
-                              const float *logits, struct iol_reading *out)
-{
-    const struct iolk_ops *ops = &w->ctx->ops;
-    const size_t vocab = w->model->arch.vocab;
-    const struct iol_clean *clean = &run->clean[source];
-    const float *before = run->capture.at[source] + run->capture.records[source].logits_at;
-    struct iol_logit_stats stats;
-    iol_logits_reduce(ops, vocab, logits, &stats);
-    size_t target = (size_t)clean->target;
-    out->logp = (double)logits[target] - stats.lse;
-    out->margin =
-        vocab > 1 ? (double)logits[target] - (double)iol_logits_max_but(vocab, logits, target) : 0;
-    out->argmax_changed = stats.argmax != target;
-    out->kl = iol_logits_kl(ops, vocab, before, clean->lse, logits, stats.lse);
-}
-
 static void finish_branches(struct iol_worker *w, struct iol_block *block, void *user)
 {
     struct wave *v = user;
@@ -331,7 +314,11 @@ static void finish_branches(struct iol_worker *w, struct iol_block *block, void 
         iol_unembed_rows(ops, rows, w->y, d, &m->unembed, w->logits, vocab, &block->flops);
         for (size_t r = 0; r < rows; r++) {
             struct branch *b = &v->branches[&block->streams[first + r] - v->streams];
-            read_distribution(w, v->run, source_of(v, b->slot), w->logits + r * vocab, &b->reading);
+            const size_t source = source_of(v, b->slot);
+            const float *clean_logits =
+                v->run->capture.at[source] + v->run->capture.records[source].logits_at;
+            iol_dist_run(ops, vocab, &v->run->clean[source], clean_logits, w->logits + r * vocab,
+                         &b->reading);
         }
     }
 }
@@ -589,6 +576,7 @@ enum iol_status iol_run_wave(struct iol_run *run, const size_t *prompts, size_t 
     charge(&v, iol_seconds() - begin - (run->capture.spill_seconds - spilled));
     if (store) {
         double stored = iol_seconds();
+        iol_run_tick(run);
         IOL_TRY(iol_store_put_wave(store, effects.rows, count * run->experiment->pair_count,
                                    effects.noise, effects.noise_count, &run->bill));
         run->bill.store.seconds += iol_seconds() - stored;

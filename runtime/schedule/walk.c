@@ -33,9 +33,9 @@ void iol_geometry_fill(const struct iol_ctx *ctx, const struct iol_model *model,
      * a quarter. */
     size_t width = smaller(a->d_model, 768);
     g.block_rows =
-        clamp(ctx->l2_bytes * 2 / 5 / (sizeof(float) * width) / IOLK_MR * IOLK_MR, 32, 256);
+        clamp(ctx->ops.l2_bytes * 2 / 5 / (sizeof(float) * width) / IOLK_MR * IOLK_MR, 32, 256);
     size_t padded = (a->d_ff + IOLK_NR - 1) / IOLK_NR * IOLK_NR;
-    g.hidden = clamp(ctx->l2_bytes / 4 / (sizeof(float) * g.block_rows) / IOLK_NR * IOLK_NR,
+    g.hidden = clamp(ctx->ops.l2_bytes / 4 / (sizeof(float) * g.block_rows) / IOLK_NR * IOLK_NR,
                      4 * IOLK_NR, 16 * IOLK_NR);
     g.hidden = smaller(g.hidden, padded);
     g.max_rows = g.block_rows > max_length ? g.block_rows : max_length;

@@ -1,4 +1,5 @@
-/* Uses the installed library as anybody would: consumer MODEL PROMPTS prints the digest of a sweep. */
+/* Uses the installed library as anybody would: consumer MODEL PROMPTS prints the digest of a sweep.
+ */
 #include <iolaus/context.h>
 #include <iolaus/experiment.h>
 #include <iolaus/model.h>

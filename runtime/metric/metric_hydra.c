@@ -1,4 +1,4 @@
-#include "metric/hydra.h"
+#include "metric/metric_hydra.h"
 
 #include <math.h>
 
@@ -81,7 +81,7 @@ void iol_effect_fill(double delta_unembed, const double *responses, bool dist,
 {
     const size_t runs = effect->runs, count = effect->response_count;
     const double n = (double)runs;
-    double de_even = 0, ce_odd = 0, closest = INFINITY;
+    double de_even = 0, ce_odd = 0, closest = (double)INFINITY;
     size_t evens = 0, odds = 0;
     effect->delta_unembed = delta_unembed;
     for (size_t j = 0; j < count; j++) {
