@@ -1,0 +1,69 @@
+// The one C++ file: Google Benchmark behind bench.h.
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "bench.h"
+
+static benchmark::State *host(bench_state *state)
+{
+    return reinterpret_cast<benchmark::State *>(state);
+}
+
+void bench_register(const char *name, bench_fn *run, const void *user)
+{
+    benchmark::RegisterBenchmark(name, [run, user](benchmark::State &state) {
+        run(reinterpret_cast<bench_state *>(&state), user);
+    })->UseManualTime();
+}
+
+bool bench_keep_running(bench_state *state, size_t calls)
+{
+    return host(state)->KeepRunningBatch(static_cast<benchmark::IterationCount>(calls));
+}
+
+void bench_batch_took(bench_state *state, double seconds)
+{
+    host(state)->SetIterationTime(seconds);
+}
+
+void bench_counter(bench_state *state, const char *name, double value)
+{
+    host(state)->counters[name] = value;
+}
+
+void bench_label(bench_state *state, const char *text)
+{
+    host(state)->SetLabel(text);
+}
+
+void bench_skip(bench_state *state, const char *reason)
+{
+    host(state)->SkipWithError(reason);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && std::strcmp(argv[1], "--goals") == 0) {
+        return bench_goals(argc - 1, argv + 1);
+    }
+    // Many cases: a short default; a later flag wins.
+    char min_time[] = "--benchmark_min_time=0.05";
+    std::vector<char *> args(argv, argv + argc);
+    args.insert(args.begin() + 1, min_time);
+    args.push_back(nullptr);
+    int count = argc + 1;
+    bench_register_all();
+    benchmark::Initialize(&count, args.data());
+    if (benchmark::ReportUnrecognizedArguments(count, args.data())) {
+        std::fprintf(stderr,
+                     "or: %s --goals [--full] [--only ID,..] [--threads 1,2] [--cells F.tsv]\n",
+                     argv[0]);
+        return 2;
+    }
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+    return 0;
+}

@@ -1,0 +1,208 @@
+/* The goals as a mode of the bench: measure, print the cells, then one line per goal and group. */
+#include "goals.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+
+/* Goals whose measurement is not built, with what is missing. */
+static const struct {
+    const char *id;
+    double target;
+    const char *reason;
+} not_built[] = {
+    {"K2", 1.85, "not built (weights as published: bf16, f16, int8, 4-bit panels)"},
+    {"K3a", 2.2, "not built (attention against PyTorch's SDPA)"},
+    {"K3c", 1.85, "not built (attention on 2 threads)"},
+    {"K4", 0.85, "not built (elementwise kernels against bandwidth and SLEEF's exp)"},
+    {"K6", 1.0, "not built (fast mode)"},
+    {"K7", 0.8, "not built (busy neighbours)"},
+    {"K8", 1.3, "not built (whole-model prefill against PyTorch and llama.cpp)"},
+};
+
+bool goal_wanted(const struct goal_options *options, const char *id)
+{
+    if (!options->only) {
+        return true;
+    }
+    size_t length = strlen(id);
+    for (const char *at = options->only; *at;
+         at += strcspn(at, ",") + (at[strcspn(at, ",")] != 0)) {
+        if (strcspn(at, ",") == length && strncmp(at, id, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static char *new_line(struct goal_report *report, double order)
+{
+    if (report->count == GOAL_LINES) {
+        fprintf(stderr, "iolaus_bench: more than %d goal lines\n", (int)GOAL_LINES);
+        exit(2);
+    }
+    report->lines[report->count].order = order;
+    return report->lines[report->count++].text;
+}
+
+void goal_line(struct goal_report *report, const char *id, double measured, double target, bool met,
+               const char *reason)
+{
+    report->missed += !met;
+    snprintf(new_line(report, measured / target + (met ? 1e3 : 0)), GOAL_TEXT,
+             "goal %s %.3f %.2f %s %s", id, measured, target, met ? "met" : "missed", reason);
+}
+
+void goal_skip(struct goal_report *report, const char *id, double target, const char *reason)
+{
+    snprintf(new_line(report, 1e6 + (double)report->count), GOAL_TEXT, "goal %s - %.2f skipped %s",
+             id, target, reason);
+}
+
+static int by_order(const void *a, const void *b)
+{
+    const double *x = a, *y = b; /* the first member of a line */
+    return (*x > *y) - (*x < *y);
+}
+
+static bool wants_gemm(const struct goal_options *options)
+{
+    static const char *const ids[] = {"K0", "K1a", "K1b", "K1c", "K1d", "K1e", "K1f", "K1g"};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        if (goal_wanted(options, ids[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_setup(void)
+{
+    char text[PEER_TEXT];
+    bench_machine_text(text, sizeof text);
+    printf("machine %s\n", text);
+    for (unsigned p = 0; p < PEER_COUNT; p++) {
+        const char *reason;
+        const struct peer *peer = peer_get((enum peer_id)p, &reason);
+        printf("%s %s: %s\n", peer ? "peer" : "skipped peer", peer_name((enum peer_id)p), reason);
+    }
+    const char *names[] = {"IOL_ISA",        "OMP_NUM_THREADS",    "OMP_PROC_BIND",
+                           "GOMP_SPINCOUNT", "IOL_BENCH_COLD_MIB", "IOL_BENCH_PAGES"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value) {
+            printf("setting %s=%s\n", names[i], value);
+        }
+    }
+    fflush(stdout);
+}
+
+/* Tab-separated: one line per cell and peer, for records. */
+static bool write_cells(const char *path, const struct gemm_cells *cells)
+{
+    FILE *f = fopen(path, "w");
+    if (!f) {
+        fprintf(stderr, "iolaus_bench: %s: cannot be written\n", path);
+        return false;
+    }
+    fprintf(f,
+            "k\tn\tm\tthreads\tweights\tpeer\tgflops\tpeer_gflops\tratio\tlow\thigh\tpeak_share\t"
+            "rounds\n");
+    for (size_t i = 0; i < cells->count; i++) {
+        const struct gemm_cell *c = &cells->cells[i];
+        for (unsigned p = 1; c->measured && p < PEER_COUNT; p++) {
+            if (!isnan(c->ratio[p].median)) {
+                fprintf(f, "%zu\t%zu\t%zu\t%zu\t%s\t%s\t%.2f\t%.2f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu\n",
+                        c->shape->k, c->shape->n, c->m, c->threads, c->cold ? "cold" : "hot",
+                        peer_name((enum peer_id)p), c->gflops, c->rate[p], c->ratio[p].median,
+                        c->ratio[p].low, c->ratio[p].high, c->peak.median, c->rounds);
+            }
+        }
+    }
+    return fclose(f) == 0;
+}
+
+static bool parse(int argc, char **argv, struct goal_options *options, const char **out_cells)
+{
+    const char *threads = "1,2";
+    double limit = 0;
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--full") == 0) {
+            options->full = true;
+            continue;
+        }
+        if (!value) {
+            return false;
+        }
+        if (strcmp(argv[i], "--only") == 0) {
+            options->only = value;
+        } else if (strcmp(argv[i], "--threads") == 0) {
+            threads = value;
+        } else if (strcmp(argv[i], "--cells") == 0) {
+            *out_cells = value;
+        } else if (strcmp(argv[i], "--seconds") == 0) {
+            limit = strtod(value, NULL);
+        } else {
+            return false;
+        }
+        i++;
+    }
+    while (*threads && options->thread_count_count < 2) {
+        char *end;
+        size_t count = strtoul(threads, &end, 10);
+        if (end == threads || count == 0) {
+            return false;
+        }
+        if (count <= bench_machine()->threads) {
+            options->thread_counts[options->thread_count_count++] = count;
+        } else {
+            printf("skipped %zu threads: this process may run on %zu\n", count,
+                   bench_machine()->threads);
+        }
+        threads = *end == ',' ? end + 1 : end;
+    }
+    options->deadline = iol_seconds() + (limit > 0 ? limit : options->full ? 1e9 : 240);
+    options->cell_seconds = options->full ? 6 : 1.2;
+    return true;
+}
+
+int bench_goals(int argc, char **argv)
+{
+    struct goal_options options = {0};
+    static struct goal_report report;
+    struct gemm_cells cells = {0};
+    const char *cells_path = NULL;
+    bool ok = true;
+    if (!parse(argc, argv, &options, &cells_path)) {
+        fprintf(stderr, "usage: iolaus_bench --goals [--full] [--only ID,..] [--threads 1,2] "
+                        "[--seconds S] [--cells F.tsv]\n");
+        return 2;
+    }
+    print_setup();
+    goal_attention(&options, &report); /* short; the products take what is left of the time */
+    goal_unembed(&options, &report);
+    if (wants_gemm(&options)) {
+        goal_gemm_measure(&options, &cells);
+        goal_gemm_report(&options, &cells, &report);
+        ok = !cells_path || write_cells(cells_path, &cells);
+    }
+    for (size_t i = 0; i < sizeof not_built / sizeof *not_built; i++) {
+        if (goal_wanted(&options, not_built[i].id)) {
+            goal_skip(&report, not_built[i].id, not_built[i].target, not_built[i].reason);
+        }
+    }
+    qsort(report.lines, report.count, sizeof *report.lines, by_order);
+    for (size_t i = 0; i < report.count; i++) {
+        puts(report.lines[i].text);
+    }
+    if (cells.wrong) {
+        printf("error: a product is not what it should be (see above)\n");
+    }
+    int exit_code = report.missed || cells.wrong || !ok;
+    free(cells.cells);
+    return exit_code;
+}

@@ -1,0 +1,74 @@
+/* Measuring: the machine's peak and bandwidth from moment to moment, samples, intervals. */
+#ifndef IOL_BENCH_MEASURE_H
+#define IOL_BENCH_MEASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bench.h"
+#include "ops.h"
+
+/* What runs here: the ISAs of this processor, narrowed by the environment's IOL_ISA. */
+struct bench_machine {
+    uint32_t mask;
+    enum iolk_isa isa; /* newest in the mask */
+    struct iolk_ops ops;
+    size_t threads; /* that this process may run on */
+};
+/* Read once. Ends the program with a sentence if IOL_ISA names what is not there. */
+const struct bench_machine *bench_machine(void);
+
+/* Seconds for differences. One thread: processor time of the calling thread, so that a foreign
+ * process that takes the core for a while is not counted; more: the wall clock. */
+double bench_clock(size_t threads);
+
+/* Processor seconds that other processes have used since the machine started; 0 where /proc/stat is
+ * not there. */
+double bench_foreign_seconds(void);
+
+/* f32 FMA rate of `threads` threads now, FLOP/s: independent chains in registers for about
+ * `seconds`; no kernel of ours is involved. 0 where this architecture has no such loop. */
+double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds);
+/* Read bandwidth from DRAM of `threads` threads now, bytes/s: a window of a buffer larger than any
+ * cache. 0: no memory. */
+double bench_read_sample(size_t threads);
+
+/* A growing list of figures. Zeroed is empty. */
+struct bench_samples {
+    double *values;
+    size_t count, capacity;
+};
+void bench_samples_add(struct bench_samples *samples, double value);
+void bench_samples_free(struct bench_samples *samples);
+
+/* The median and its 95 % interval by order statistics (no assumption about the distribution); with
+ * fewer than 6 samples the interval is their range. NaN if there are none. */
+struct bench_interval {
+    double low, median, high;
+};
+struct bench_interval bench_interval_of(const struct bench_samples *samples);
+
+/* `floats` floats aligned to 64 bytes, pages touched; ends the program when there is no memory.
+ * Freed by free. */
+float *bench_floats(size_t floats);
+/* Uniform in -1..1 with 24 bits, from `seed`. */
+void bench_fill(float *values, size_t count, uint64_t seed);
+
+typedef void bench_call_fn(void *user);
+struct bench_work {
+    double flops, bytes; /* of one call */
+    size_t threads;      /* of the peak that the rate is a share of */
+    enum iolk_isa isa;
+};
+/* Calls per batch so that a batch takes at least `seconds`. */
+size_t bench_batch_size(bench_call_fn *call, void *user, double seconds);
+/* Time call(user) in batches of at least 0.2 ms, a peak sample after each. Counters: GFLOP/s, GB/s,
+ * peak% (median over batches). */
+void bench_time(struct bench_state *state, bench_call_fn *call, void *user,
+                const struct bench_work *work);
+
+/* Whole text formatted into the caller's buffer: what is printed and stored about the machine. */
+void bench_machine_text(char *text, size_t size);
+
+#endif

@@ -1,0 +1,45 @@
+#define _GNU_SOURCE
+#include "peers/peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct peer *const peers[PEER_COUNT] = {
+#define PEER(name) &peer_##name,
+#include "peers.def"
+#undef PEER
+};
+
+const char *peer_name(enum peer_id id)
+{
+    return peers[id]->name;
+}
+
+const struct peer *peer_get(enum peer_id id, const char **out_text)
+{
+    static struct {
+        bool tried, here;
+        char text[PEER_TEXT];
+    } state[PEER_COUNT];
+    if (!state[id].tried) {
+        state[id].tried = true;
+        state[id].here = peers[id]->open(state[id].text);
+    }
+    *out_text = state[id].text;
+    return state[id].here ? peers[id] : NULL;
+}
+
+void peer_setting(const char *name, const char *value)
+{
+    setenv(name, value, 0);
+}
+
+void peer_append_setting(char text[PEER_TEXT], const char *name)
+{
+    const char *value = getenv(name);
+    size_t used = strlen(text);
+    if (value) {
+        snprintf(text + used, PEER_TEXT - used, " %s=%s", name, value);
+    }
+}
