@@ -29,15 +29,14 @@ void iol_geometry_fill(const struct iol_ctx *ctx, const struct iol_model *model,
                              .q_width = a->heads * a->head_dim,
                              .kv_width = a->kv_heads * a->head_dim,
                              .max_length = max_length};
-    /* The rows' slice of A (at most 768 columns at a time) takes two fifths of L2, the hidden slice
-     * a quarter. */
-    size_t width = smaller(a->d_model, 768);
-    g.block_rows =
-        clamp(ctx->ops.l2_bytes * 2 / 5 / (sizeof(float) * width) / IOLK_MR * IOLK_MR, 32, 256);
-    size_t padded = (a->d_ff + IOLK_NR - 1) / IOLK_NR * IOLK_NR;
-    g.hidden = clamp(ctx->ops.l2_bytes / 4 / (sizeof(float) * g.block_rows) / IOLK_NR * IOLK_NR,
-                     4 * IOLK_NR, 16 * IOLK_NR);
-    g.hidden = smaller(g.hidden, padded);
+    /* Three quarters of L2 hold a panel, the rows' normed input and output and two slices of the
+     * hidden layer; of wide rows only the columns that a GEMM walks at a time count. */
+    const size_t width = smaller(a->d_model, 768),
+                 padded = (a->d_ff + IOLK_NR - 1) / IOLK_NR * IOLK_NR;
+    const size_t room = ctx->ops.l2_bytes * 3 / 4 / sizeof(float),
+                 panel = smaller(width * IOLK_NR, room / 4);
+    g.hidden = smaller(clamp(width / 3 / IOLK_NR * IOLK_NR, 4 * IOLK_NR, 16 * IOLK_NR), padded);
+    g.block_rows = clamp((room - panel) / (2 * (width + g.hidden)) / IOLK_MR * IOLK_MR, 32, 256);
     g.max_rows = g.block_rows > max_length ? g.block_rows : max_length;
     *out_geometry = g;
 }
