@@ -72,7 +72,9 @@ suite() {
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     printf '%-34s %5d passed %3d failed %3d skipped %7.1f s%s\n' "$name" "$p" "$f" "$s" \
         "$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }')" "$word"
-    grep -E '^(note|skipped) |^\[  SKIPPED \] [^0-9]*$' "$log" | sed -E 's/^\[  SKIPPED \]/skipped/; s/^/    /' | sort -u
+    grep -E '^note ' "$log" | sed 's/^/    /'
+    grep -E '^skipped |^\[  SKIPPED \] ' "$log" | grep -v 'test(s)' | sed -E 's/^\[  SKIPPED \]/skipped/; s/^/    /' | sort -u |
+        awk -v log_file="${log#"$root"/}" 'NR <= 4 { print } END { if (NR > 4) print "    ... and " NR - 4 " more: " log_file }'
     if [ "$f" -gt 0 ]; then
         failures+=("$name")
         grep -E -A6 '^FAILED |\[  FAILED  \]|error:|runtime error|ERROR: AddressSanitizer|LeakSanitizer|^\[   LINE' "$log" | head -30 | sed 's/^/    | /'
@@ -97,7 +99,7 @@ unit() { # GROUP FOLDER COMMAND-PREFIX...
     shift 2
     for source in tests/test_*.c; do
         name=$(basename "$source" .c)
-        suite "$group/$name" "$@" "$root/$folder/bin/$name"
+        suite "$group/$name" env LOCPATH="$root/build/locale" "$@" "$root/$folder/bin/$name"
     done
 }
 # lines COMMAND...: a checker that prints one line per rule, WRONG where it is broken.
@@ -126,6 +128,13 @@ if wanted build/release && [ $failed -gt 0 ]; then
     echo "$passed passed, $failed failed, $skipped skipped"
     exit 1
 fi
+# A locale with a decimal comma, and the models of the reference results, for the tests that want them.
+[ -e build/locale/de_DE.utf8 ] || { mkdir -p build/locale && localedef -i de_DE -f UTF-8 build/locale/de_DE.utf8 >"$logs/locale.log" 2>&1; }
+if [ -n "${IOL_SHARED:-}" ]; then
+    export IOL_MODELS=$root/build/models # made before any test, so that one suite alone finds them
+    mkdir -p "$IOL_MODELS"
+    [ -e "$IOL_MODELS/stories260K/config.json" ] || python3 "$IOL_SHARED/models/to_hf.py" all "$IOL_MODELS" >"$logs/models.log" 2>&1 || unset IOL_MODELS
+fi
 unit unit build/release
 suite shell/test_structure tests/test_structure.sh
 suite shell/test_headers tests/test_headers.sh
@@ -152,6 +161,7 @@ suite rules/clang-format one_check bash -c 'find include kernels runtime tests b
 suite build/asan one_check build asan
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 unit asan build/asan
+suite asan/test_invariants python3 tests/test_invariants.py build/asan/bin/iolaus
 suite asan/test_faults python3 tests/test_faults.py build/asan/bin/iolaus
 [ -n "$zoo" ] && suite asan/test_cli bash tests/test_cli.sh build/asan/bin/iolaus "$zoo"
 
