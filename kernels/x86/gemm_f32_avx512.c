@@ -56,6 +56,15 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
 #define START(r)                                                                                   \
     const float *a##r = t->a + (r < m ? r : 0) * t->ld_a;                                          \
     __m512 acc##r##0 = _mm512_setzero_ps(), acc##r##1 = acc##r##0, acc##r##2 = acc##r##0;          \
+    if (r < m) { /* C will be written: fetch its lines while the chains run */                     \
+        _mm_prefetch((const char *)(t->c + r * t->ld_c), _MM_HINT_T0);                             \
+        if (vectors > 1) {                                                                         \
+            _mm_prefetch((const char *)(t->c + r * t->ld_c + LANES), _MM_HINT_T0);                 \
+        }                                                                                          \
+        if (vectors > 2) {                                                                         \
+            _mm_prefetch((const char *)(t->c + r * t->ld_c + 2 * LANES), _MM_HINT_T0);             \
+        }                                                                                          \
+    }                                                                                              \
     if (r < m && t->init) {                                                                        \
         const float *from = t->init + r * t->ld_init;                                              \
         acc##r##0 = LOAD(from, 0);                                                                 \
