@@ -19,7 +19,7 @@ static void die(const char *what)
     exit(2);
 }
 
-/* --- the machine ------------------------------------------------------------------------------ */
+/* --- the machine --- */
 
 /* The ISAs named in `list` ("scalar,avx2"); dies on a name that is not one of this machine's. */
 static uint32_t named_isas(const char *list, uint32_t have)
@@ -104,7 +104,7 @@ double bench_foreign_seconds(void)
            ((double)own.tv_sec + 1e-9 * (double)own.tv_nsec);
 }
 
-/* --- peak and bandwidth ----------------------------------------------------------------------- */
+/* --- peak and bandwidth --- */
 
 /* `turns` times 12 independent FMAs on registers. Sums stay finite and normal. */
 #if defined(__x86_64__)
@@ -231,7 +231,7 @@ double bench_read_sample(size_t threads)
     return sum;
 }
 
-/* --- samples ---------------------------------------------------------------------------------- */
+/* --- samples --- */
 
 void bench_samples_add(struct bench_samples *samples, double value)
 {
@@ -293,7 +293,7 @@ struct bench_interval bench_interval_of(const struct bench_samples *samples)
     return out;
 }
 
-/* --- data and loops --------------------------------------------------------------------------- */
+/* --- data and loops --- */
 
 float *bench_floats(size_t floats)
 {

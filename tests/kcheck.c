@@ -21,7 +21,7 @@ static const uint32_t canary = 0x7ffabcde, unwritten = 0x7ff5a5a5; /* NaN as flo
 static const char *const kind_names[KC_KINDS] = {"integer", "real", "wide", "tiny", "special"};
 static const char *const place_names[KC_PLACES] = {"end", "start", "middle"};
 
-/* --- tables out of the registry ------------------------------------------------------------ */
+/* --- tables out of the registry --- */
 
 enum {
 #define ISA(name, UPPER, folder, flags, needs) isa_of_##name = IOLK_ISA_##UPPER,
@@ -62,7 +62,7 @@ const struct kc_op *kc_op_of(enum iolk_op op)
     return ops[op];
 }
 
-/* --- guarded memory ------------------------------------------------------------------------ */
+/* --- guarded memory --- */
 
 static struct {
     unsigned char *mapping;
@@ -270,7 +270,7 @@ bool kc_intact(size_t slot, const struct kc_array *a, const void *at)
     return true;
 }
 
-/* --- values -------------------------------------------------------------------------------- */
+/* --- values --- */
 
 static double value(enum kc_kind kind, bool first, uint64_t z)
 {
@@ -309,7 +309,7 @@ void kc_fill(const struct kc_array *a, void *p, enum kc_kind kind, bool first, u
     }
 }
 
-/* --- one call ------------------------------------------------------------------------------ */
+/* --- one call --- */
 
 /* Call v with the staged values in fresh arrays at `place`. Results go to `bits`, dense, all NaN
  * equal; *out_bytes of them. NULL, or what the call did that it must not. */

@@ -35,7 +35,7 @@ static double epsilon(size_t index)
     return (double)(index % 2 ? 1e-5f : 1e-6f);
 }
 
-/* --- gemm ------------------------------------------------------------------------------------ */
+/* --- gemm --- */
 
 enum { FROM_ZERO, FROM_BIAS, FROM_MATRIX, FROM_C, INITS };
 
@@ -91,7 +91,7 @@ static void gemm_reference(const struct kc_case *c, void *const *p, double *cons
 const struct kc_op kc_gemm_f32 = {"m n k init ahead", true,          gemm_shape, NULL,
                                   gemm_call,          gemm_reference};
 
-/* --- chains ---------------------------------------------------------------------------------- */
+/* --- chains --- */
 
 static bool chains_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {
@@ -126,7 +126,7 @@ static void chains_reference(const struct kc_case *c, void *const *p, double *co
 
 const struct kc_op kc_chains_f32 = {"m n", true, chains_shape, NULL, chains_call, chains_reference};
 
-/* --- one or two vectors in, one out ----------------------------------------------------------- */
+/* --- one or two vectors in, one out --- */
 
 static bool axpy_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {

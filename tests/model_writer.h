@@ -244,7 +244,7 @@ static inline void writer_sharded(const struct writer *w, const char *folder, si
     write_text(folder, "model.safetensors.index.json", index);
 }
 
-/* --- the two families ------------------------------------------------------------------------ */
+/* --- the two families --- */
 
 struct shape {
     size_t layers, d, heads, kv_heads, head_dim, ff, vocab, context;

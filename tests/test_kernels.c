@@ -34,7 +34,7 @@ static int is_named(const char *list, const char *name)
     return 0;
 }
 
-/* --- the rows -------------------------------------------------------------------------------- */
+/* --- the rows --- */
 
 static void test_row(void **state)
 {
@@ -95,7 +95,7 @@ static void test_dispatch(void **state)
     assert_string_equal(iolk_op_name(IOLK_OP_COUNT), "?");
 }
 
-/* --- the checker ----------------------------------------------------------------------------- */
+/* --- the checker --- */
 
 enum verdict { CAUGHT, FAULTED, MISSED, IDLE /* the sabotage had nothing to do */ };
 
@@ -189,7 +189,7 @@ static void test_broken_kernels_are_caught(void **state)
     assert_int_equal(missed, 0);
 }
 
-/* --- floating-point mode --------------------------------------------------------------------- */
+/* --- floating-point mode --- */
 
 enum { ROWS = 8, COLUMNS = 48, DEPTH = 64, THREADS = 2 };
 

@@ -227,8 +227,7 @@ static void test_files(void **state)
            "/nonexistent/model/config.json: ", "cannot open", "");
 }
 
-/* --- non-finite weights
- * --------------------------------------------------------------------------- */
+/* --- non-finite weights --- */
 
 static void test_non_finite(void **state)
 {
@@ -284,8 +283,7 @@ static void test_non_finite(void **state)
            "expected finite weights");
 }
 
-/* --- shards
- * ----------------------------------------------------------------------------------------- */
+/* --- shards --- */
 
 static void test_shards(void **state)
 {
@@ -344,8 +342,7 @@ static void test_shards(void **state)
            "/more.safetensors: ", "tensor 'model.norm.weight' is also in ", "expected it once");
 }
 
-/* --- config.json
- * -------------------------------------------------------------------------------------- */
+/* --- config.json --- */
 
 struct config_case {
     const char *from, *to; /* in the text of a good config.json */

@@ -431,7 +431,7 @@ static void test_widen_exactly(void **state)
     assert_true(same);
 }
 
-/* --- config.json ----------------------------------------------------------------------------- */
+/* --- config.json --- */
 
 static void test_config_styles(void **state)
 {

@@ -204,7 +204,7 @@ static void test_dist(void **state)
     assert_int_equal(dist.flops_capture, hydra.flops_capture);
 }
 
-/* --- budgets --------------------------------------------------------------------------------- */
+/* --- budgets --- */
 
 static void refuse_budget(uint64_t bytes, size_t group)
 {

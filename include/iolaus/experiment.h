@@ -77,8 +77,7 @@ struct iol_plan_summary {
 IOL_API IOL_NODISCARD enum iol_status iol_experiment_plan(const struct iol_experiment *experiment,
                                                           struct iol_plan_summary *out_summary);
 
-/* --- doing it
- * -------------------------------------------------------------------------------------- */
+/* --- doing it --- */
 
 struct iol_progress {
     const char *phase;  /* "capture", "waves", "statistics" */
@@ -100,8 +99,7 @@ IOL_API IOL_NODISCARD enum iol_status iol_experiment_run(struct iol_experiment *
                                                          iol_progress_fn *progress, void *user,
                                                          struct iol_results **out_results);
 
-/* --- reading it
- * ------------------------------------------------------------------------------------- */
+/* --- reading it --- */
 
 /* Open a finished or unfinished results file, read-only. Errors: IOL_E_IO, IOL_E_FORMAT (not a
  * results file). */
@@ -151,8 +149,7 @@ struct iol_bill_numbers {
 IOL_API IOL_NODISCARD enum iol_status iol_results_bill(struct iol_results *results,
                                                        struct iol_bill_numbers *out_bill);
 
-/* --- lists for --help
- * --------------------------------------------------------------------------------- */
+/* --- lists for --help --- */
 
 /* Site types, kinds, metrics, reuse axes: name and one line of text; false past the end. Static
  * storage. Thread-safe. */

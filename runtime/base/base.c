@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* --- failures ------------------------------------------------------------------------------ */
+/* --- failures --- */
 
 static _Thread_local char error_text[2048];
 
@@ -58,7 +58,7 @@ const char *iol_status_text(enum iol_status status)
     return "unknown status";
 }
 
-/* --- memory ---------------------------------------------------------------------------------- */
+/* --- memory --- */
 
 static atomic_long fail_countdown;
 
@@ -184,7 +184,7 @@ void *iol_arena_take(struct iol_arena *arena, size_t count, size_t size)
     return piece;
 }
 
-/* --- files ------------------------------------------------------------------------------------ */
+/* --- files --- */
 
 static enum iol_status fail_file(const char *path, const char *what)
 {

@@ -23,7 +23,7 @@ IOL_NODISCARD enum iol_status iol_fail(enum iol_status status, const char *forma
         }                                                                                          \
     } while (0)
 
-/* --- memory ------------------------------------------------------------------------------ */
+/* --- memory --- */
 
 #define IOL_ALIGN 64 /* bytes: a cache line, a zmm register */
 
@@ -68,7 +68,7 @@ void *iol_arena_take(struct iol_arena *arena, size_t count, size_t size);
 /* Bytes that iol_arena_take(count, size) uses. */
 size_t iol_arena_need(size_t count, size_t size);
 
-/* --- files --------------------------------------------------------------------------------- */
+/* --- files --- */
 
 /* A file mapped read-only. */
 struct iol_map {
@@ -87,16 +87,16 @@ bool iol_file_exists(const char *path);
 /* "folder/name", freed by iol_free; NULL when out of memory. */
 char *iol_path_join(const char *folder, const char *name);
 
-/* --- text ----------------------------------------------------------------------------------- */
+/* --- text --- */
 
 /* Byte offset of the first byte that is not valid UTF-8, or `length` when all is valid. */
 size_t iol_utf8_check(const char *text, size_t length);
 
-/* --- clock ---------------------------------------------------------------------------------- */
+/* --- clock --- */
 
 double iol_seconds(void); /* monotonic */
 
-/* --- splitmix64 (oracle schema: donors, bootstrap, permutations) ------------------------------ */
+/* --- splitmix64 (oracle schema: donors, bootstrap, permutations) --- */
 
 static inline uint64_t iol_splitmix64(uint64_t *state)
 {

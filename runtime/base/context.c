@@ -28,7 +28,7 @@ int iol_numerics_version(void)
     return NUMERICS_VERSION;
 }
 
-/* --- floating-point mode ------------------------------------------------------------------- */
+/* --- floating-point mode --- */
 
 struct iol_fpmode iol_fpmode_enter(void)
 {
@@ -55,7 +55,7 @@ void iol_fpmode_leave(struct iol_fpmode mode)
 #endif
 }
 
-/* --- context ---------------------------------------------------------------------------------- */
+/* --- context --- */
 
 void iol_ctx_settings_default(struct iol_ctx_settings *out_settings)
 {

@@ -77,7 +77,7 @@ static void options_default(struct cli_options *options)
     iol_ctx_settings_default(&options->ctx);
 }
 
-/* --- reading values -------------------------------------------------------------------------- */
+/* --- reading values --- */
 
 /* Decimal digits into *out_value; with `sized` a last K, M or G multiplies by powers of 1024. */
 static bool parse_number(const char *text, bool sized, uint64_t most, uint64_t *out_value)
@@ -139,7 +139,7 @@ static bool set_value(struct cli_options *options, const struct option_row *row,
     return false;
 }
 
-/* --- suggestions ----------------------------------------------------------------------------- */
+/* --- suggestions --- */
 
 /* Edits (insert, drop, change a letter) from a to b; words over 31 letters count as far away. */
 static size_t distance(const char *a, const char *b)
@@ -211,7 +211,7 @@ static void fail_option(const struct cli_command *command, const char *given, co
     }
 }
 
-/* --- parsing --------------------------------------------------------------------------------- */
+/* --- parsing --- */
 
 static const struct option_row *find_row(const struct cli_command *command, const char *name,
                                          size_t length, char letter)
@@ -330,7 +330,7 @@ void cli_options_close(struct cli_options *options)
     options->arguments = NULL;
 }
 
-/* --- help ------------------------------------------------------------------------------------ */
+/* --- help --- */
 
 enum { WIDTH = 80, INDENT = 24 };
 

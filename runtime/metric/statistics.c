@@ -19,7 +19,7 @@ static double finite_or_nan(double v)
     return isfinite(v) ? v : (double)NAN;
 }
 
-/* --- one regression -------------------------------------------------------------------------- */
+/* --- one regression --- */
 
 struct sums {
     double mx, my, sxx, sxy, syy; /* means relative to the first point */
@@ -76,7 +76,7 @@ double iol_pearson(size_t n, const double *x, const double *y)
     return finite_or_nan(s.sxy / sqrt(s.sxx * s.syy));
 }
 
-/* --- ranks and quantiles --------------------------------------------------------------------- */
+/* --- ranks and quantiles --- */
 
 struct ranked {
     double value;
@@ -185,7 +185,7 @@ static double mean_defined(size_t n, const double *values)
     return m ? total / (double)m : (double)NAN;
 }
 
-/* --- many draws ------------------------------------------------------------------------------ */
+/* --- many draws --- */
 
 /* draws of one vector, of one block, in all */
 enum { LANES = 4, BLOCK = 200, DRAWS = IOL_BOOTSTRAPS };

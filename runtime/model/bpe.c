@@ -18,7 +18,7 @@ out:
     return status;
 }
 
-/* --- vocabulary ------------------------------------------------------------------------------ */
+/* --- vocabulary --- */
 
 /* A power of two at least twice `count`, 0 on overflow. */
 static size_t table_size(size_t count)

@@ -27,7 +27,7 @@ out:
     return status;
 }
 
-/* --- finding --------------------------------------------------------------------------------- */
+/* --- finding --- */
 
 static enum iol_status find(const struct iol_tensors *tensors, const char *prefix, const char *name,
                             size_t rank, const size_t *shape, const struct iol_tensor **out_tensor)

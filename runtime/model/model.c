@@ -32,7 +32,7 @@ const char *iol_family_name(size_t index)
     return index < FAMILY_COUNT ? families[index]->name : NULL;
 }
 
-/* --- config.json ----------------------------------------------------------------------------- */
+/* --- config.json --- */
 
 static enum iol_status find_family(const struct iol_json *config,
                                    const struct iol_family **out_family)

@@ -29,7 +29,7 @@ struct iol_tensor_file {
     json_t *header; /* owns the names */
 };
 
-/* --- dtypes -------------------------------------------------------------------------------- */
+/* --- dtypes --- */
 
 typedef void widen_fn(size_t count, const unsigned char *data, float *out);
 
@@ -85,7 +85,7 @@ const char *iol_dtype_name(const struct iol_dtype *dtype)
     return dtype->name;
 }
 
-/* --- text ------------------------------------------------------------------------------------ */
+/* --- text --- */
 
 const char *iol_shape_text(size_t rank, const size_t *shape, char out[IOL_TENSOR_TEXT])
 {

@@ -28,8 +28,7 @@ void iol_tokenizer_close(struct iol_tokenizer *tokenizer)
     iol_free(tokenizer);
 }
 
-/* --- display
- * --------------------------------------------------------------------------------------- */
+/* --- display --- */
 
 /* Bytes of a piece: those that byte-level characters stand for, or its own with spaces for U+2581.
  */
@@ -149,8 +148,7 @@ out:
     return status;
 }
 
-/* --- opening
- * ----------------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 enum iol_status iol_tokenizer_open(const char *folder, struct iol_tokenizer **out_tokenizer)
 {
@@ -185,8 +183,7 @@ int32_t iol_tokenizer_find(const struct iol_tokenizer *tokenizer, const char *te
     return iol_bpe_find(&tokenizer->bpe, text, length);
 }
 
-/* --- encoding
- * ---------------------------------------------------------------------------------------- */
+/* --- encoding --- */
 
 struct encode_work {
     struct iol_pieces pieces, next;
@@ -318,8 +315,7 @@ void iol_ids_free(int32_t *ids)
     iol_free(ids);
 }
 
-/* --- questions
- * ----------------------------------------------------------------------------------------- */
+/* --- questions --- */
 
 const char *iol_tokenizer_piece(const struct iol_tokenizer *tokenizer, int32_t id)
 {

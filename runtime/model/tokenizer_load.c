@@ -275,8 +275,7 @@ out:
     return status;
 }
 
-/* --- post-processor
- * -------------------------------------------------------------------------------- */
+/* --- post-processor --- */
 
 static enum iol_status push_template(struct iol_tokenizer *tokenizer, int32_t id)
 {
@@ -386,8 +385,7 @@ out:
     return status;
 }
 
-/* --- the files
- * --------------------------------------------------------------------------------------- */
+/* --- the files --- */
 
 /* Settings of the file that would change the ids of a single text. */
 static enum iol_status check_frame(const struct iol_json *root)

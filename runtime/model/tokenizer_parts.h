@@ -9,7 +9,7 @@
 #include "iolaus/tokenizer.h"
 #include "model/bpe.h"
 
-/* --- patterns (tokenizer_regex.c) ------------------------------------------------------------ */
+/* --- patterns (tokenizer_regex.c) --- */
 
 /* A stretch of a text, bytes start..end-1; `match`: the pattern matched it. */
 struct iol_span {
@@ -154,8 +154,7 @@ IOL_NODISCARD enum iol_status iol_added_cut(const struct iol_added_set *set, con
                                             size_t length, bool first, size_t head,
                                             struct iol_pieces *out_pieces);
 
-/* --- the whole
- * ------------------------------------------------------------------------------------- */
+/* --- the whole --- */
 
 struct iol_tokenizer {
     struct iol_bpe bpe;

@@ -324,8 +324,7 @@ out:
     return status;
 }
 
-/* --- pieces
- * ---------------------------------------------------------------------------------------- */
+/* --- pieces --- */
 
 static enum iol_status add_piece(struct iol_pieces *pieces, const char *text, size_t length,
                                  struct iol_piece piece)

@@ -128,8 +128,7 @@ enum iol_status iol_steps_load_normalizer(const struct iol_json *at, struct iol_
     return load_steps(at, "normalizers", IOL_SEQUENCE_DEPTH, load_normalizer_step, steps);
 }
 
-/* --- pre-tokenizer
- * -------------------------------------------------------------------------------- */
+/* --- pre-tokenizer --- */
 
 static const char gpt2_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|"
                                  " ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";

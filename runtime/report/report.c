@@ -8,7 +8,7 @@
 #include "base/base.h"
 #include "store/export.h"
 
-/* --- numbers --------------------------------------------------------------------------------- */
+/* --- numbers --- */
 
 void iol_report_number(struct iol_sink *sink, double value, int width)
 {
@@ -44,7 +44,7 @@ void iol_report_quantity(struct iol_sink *sink, double value, int width)
     iol_sink_format(sink, "%*.*f %c", width - 2, decimals, value, units[unit]);
 }
 
-/* --- dispatch -------------------------------------------------------------------------------- */
+/* --- dispatch --- */
 
 static enum iol_status write_format(struct iol_results *results, const char *format,
                                     struct iol_sink *sink)

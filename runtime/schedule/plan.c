@@ -169,8 +169,7 @@ uint64_t iol_plan_wave_weights(const struct iol_experiment *e, unsigned reuse)
     return weights;
 }
 
-/* --- memory
- * ---------------------------------------------------------------------------------------- */
+/* --- memory --- */
 
 struct sizes {
     uint64_t fixed;           /* independent of group and wave */
@@ -309,8 +308,7 @@ enum iol_status iol_plan_make(const struct iol_experiment *e, struct iol_plan *o
     return IOL_OK;
 }
 
-/* --- the public summary
- * -------------------------------------------------------------------------------- */
+/* --- the public summary --- */
 
 /* Of the unique FLOPs' time at the FMA peak, what a sweep on warm caches reaches. */
 static const double expected_share = 0.75;

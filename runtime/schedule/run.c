@@ -35,20 +35,22 @@ void iol_run_sample_peak(struct iol_run *run)
 {
     struct iol_machine machine = {.struct_size = sizeof machine};
     double now = iol_seconds();
-    if (run->peak_count == IOL_PEAK_SAMPLES || (run->peak_count && now - run->peak_time < 1) ||
-        iol_machine_probe(run->experiment->ctx, 0.003, &machine) != IOL_OK) {
+    if (run->peak_count && now - run->peak_time < 0.5) {
         return;
     }
-    run->peak_time = now;
-    run->peaks[run->peak_count++] = machine.peak_flops;
+    for (int i = 0; i < 3 && run->peak_count < IOL_PEAK_SAMPLES; i++) {
+        if (iol_machine_probe(run->experiment->ctx, 0.002, &machine) == IOL_OK) {
+            run->peaks[run->peak_count++] = machine.peak_flops;
+        }
+    }
+    run->peak_time = iol_seconds();
     double sorted[IOL_PEAK_SAMPLES];
     memcpy(sorted, run->peaks, run->peak_count * sizeof *sorted);
     qsort(sorted, run->peak_count, sizeof *sorted, compare_doubles);
-    run->bill.peak_flops = sorted[run->peak_count / 2];
+    run->bill.peak_flops = run->peak_count ? sorted[run->peak_count / 2] : 0;
 }
 
-/* --- opening and closing
- * --------------------------------------------------------------------------------- */
+/* --- opening and closing --- */
 
 static void run_close(struct iol_run *run)
 {
@@ -100,8 +102,11 @@ static enum iol_status run_open(struct iol_experiment *e, struct iol_run *run)
     const struct iol_model *m = e->model;
     const struct iol_arch *a = &m->arch;
     const size_t n = e->prompt_count, d = a->d_model;
-    *run = (struct iol_run){
-        .experiment = e, .reuse = e->reuse, .threads = e->ctx->threads, .capture = {.fd = -1}};
+    *run = (struct iol_run){.wall_mark = iol_seconds(),
+                            .experiment = e,
+                            .reuse = e->reuse,
+                            .threads = e->ctx->threads,
+                            .capture = {.fd = -1}};
     IOL_TRY(iol_plan_make(e, &run->plan));
     const size_t rope = run->plan.geometry.max_length * (a->head_dim / 2);
     run->workers = iol_alloc(run->threads, sizeof *run->workers);

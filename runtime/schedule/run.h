@@ -7,7 +7,7 @@
 #include "schedule/plan.h"
 #include "store/store.h"
 
-enum { IOL_NESTED_DONORS = 8, IOL_PEAK_SAMPLES = 64 };
+enum { IOL_NESTED_DONORS = 8, IOL_PEAK_SAMPLES = 192 };
 
 /* A worker's buffers for recomputing donors (reuse without `donor`). */
 struct iol_nest {
@@ -59,7 +59,7 @@ IOL_NODISCARD enum iol_status iol_run_wave(struct iol_run *run, const size_t *wa
 /* Bring bill.wall_seconds up to now. */
 void iol_run_tick(struct iol_run *run);
 
-/* A sample of the machine's FMA peak, at most one a second. */
+/* Samples of the machine's FMA peak, at most every half second; the bill keeps their median. */
 void iol_run_sample_peak(struct iol_run *run);
 /* Tell the progress function; false: stop. */
 bool iol_run_tell(struct iol_run *run, const char *phase, size_t done, size_t total, size_t resumed,

@@ -158,8 +158,7 @@ out:
     return status;
 }
 
-/* --- means and norms
- * ------------------------------------------------------------------------------------ */
+/* --- means and norms --- */
 
 static const float *site_value(const struct iol_run *run, const struct iol_site *site,
                                size_t source)

@@ -37,8 +37,7 @@ struct wave {
     size_t *donors;    /* (slots, max_runs): p indices */
 };
 
-/* --- building
- * ---------------------------------------------------------------------------------------- */
+/* --- building --- */
 
 static size_t source_of(const struct wave *v, size_t slot)
 {
@@ -214,8 +213,7 @@ static enum iol_status build_blocks(struct wave *v)
     return IOL_OK;
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------------- */
+/* --- running --- */
 
 /* Without donor reuse: recompute the donors of streams[first .. first + n) (one site) by their own
  * clean walks. */
@@ -323,8 +321,7 @@ static void finish_branches(struct iol_worker *w, struct iol_block *block, void 
     }
 }
 
-/* --- effects
- * ---------------------------------------------------------------------------------------------- */
+/* --- effects --- */
 
 struct effects {
     struct iol_effect_row *rows; /* (slots, pairs) */
@@ -497,8 +494,7 @@ out:
     return status;
 }
 
-/* --- the ledger
- * ------------------------------------------------------------------------------------------- */
+/* --- the ledger --- */
 
 /* The wave's FLOPs as the kernels counted them; its seconds over the branches by their FLOPs. */
 static void charge(struct wave *v, double seconds)

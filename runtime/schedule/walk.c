@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-/* --- sizes ----------------------------------------------------------------------------------- */
+/* --- sizes --- */
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -251,8 +251,7 @@ void iol_block_fork(struct iol_worker *w, struct iol_block *block)
     }
 }
 
-/* --- one step
- * -------------------------------------------------------------------------------------- */
+/* --- one step --- */
 
 /* Sublayer outputs y of rows row0 .. row0 + rows: edit, observe, add to the residual. */
 static void finish_rows(struct iol_worker *w, struct iol_block *block, size_t step, size_t row0,
@@ -507,8 +506,7 @@ void iol_block_step(struct iol_worker *w, struct iol_block *block, size_t index)
     keep_resid(w, block, index + 1);
 }
 
-/* --- handing out tasks
- * --------------------------------------------------------------------------------- */
+/* --- handing out tasks --- */
 
 struct task {
     size_t block, step; /* step == end: finish */

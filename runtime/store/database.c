@@ -13,7 +13,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "results files are lit
 
 enum { BUSY_MILLISECONDS = 10000 };
 
-/* --- failures -------------------------------------------------------------------------------- */
+/* --- failures --- */
 
 static enum iol_status fail_code(const struct iol_database *database, const char *what, int code,
                                  const char *message)
@@ -59,7 +59,7 @@ enum iol_status iol_database_fail(const struct iol_database *database, const cha
                      sqlite3_errmsg(database->handle));
 }
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 static enum iol_status read_number(const struct iol_database *database, const char *sql,
                                    int64_t *out_value)
@@ -224,7 +224,7 @@ void iol_database_close(struct iol_database *database)
     *database = (struct iol_database){0};
 }
 
-/* --- statements ------------------------------------------------------------------------------ */
+/* --- statements --- */
 
 enum iol_status iol_database_run(const struct iol_database *database, const char *what,
                                  const char *sql)
@@ -341,7 +341,7 @@ void iol_query_reset(struct iol_query *query)
     query->failed = 0;
 }
 
-/* --- columns --------------------------------------------------------------------------------- */
+/* --- columns --- */
 
 bool iol_query_is_null(const struct iol_query *query, int column)
 {

@@ -49,7 +49,7 @@ static void put_ids(struct iol_sink *sink, const void *data, size_t count)
     }
 }
 
-/* --- spec ------------------------------------------------------------------------------------ */
+/* --- spec --- */
 
 static void release_json_text(char *text)
 {
@@ -79,7 +79,7 @@ out:
     return status;
 }
 
-/* --- prompts --------------------------------------------------------------------------------- */
+/* --- prompts --- */
 
 enum {
     P_PROMPT,
@@ -197,7 +197,7 @@ out:
     return status;
 }
 
-/* --- effects --------------------------------------------------------------------------------- */
+/* --- effects --- */
 
 enum {
     E_PROMPT,
@@ -309,7 +309,7 @@ out:
     return status;
 }
 
-/* --- layers ---------------------------------------------------------------------------------- */
+/* --- layers --- */
 
 static void put_regression(struct iol_sink *sink, const char *key, struct iol_regression fit)
 {
@@ -397,7 +397,7 @@ static void put_layer(const struct iol_results *results, size_t index, struct io
     iol_sink_text(sink, "}}");
 }
 
-/* --- bill and digest ------------------------------------------------------------------------- */
+/* --- bill and digest --- */
 
 static void put_cost(struct iol_sink *sink, const char *before, const char *key,
                      const struct iol_cost *cost)

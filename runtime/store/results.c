@@ -5,7 +5,7 @@
 #include "base/base.h"
 #include "store/store_tables.h"
 
-/* --- shared with the writing side ------------------------------------------------------------ */
+/* --- shared with the writing side --- */
 
 static void copy_text(char *out, size_t size, const char *text)
 {
@@ -90,7 +90,7 @@ out:
     return status;
 }
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 static enum iol_status fail_spec(const struct iol_results *results, const char *place)
 {
@@ -297,7 +297,7 @@ void iol_results_close(struct iol_results *results)
     iol_free(results);
 }
 
-/* --- numbers for programs -------------------------------------------------------------------- */
+/* --- numbers for programs --- */
 
 size_t iol_results_layer_count(const struct iol_results *results)
 {

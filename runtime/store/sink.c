@@ -17,7 +17,7 @@
 
 enum { FLUSH_BYTES = 1 << 16 };
 
-/* --- opening and closing --------------------------------------------------------------------- */
+/* --- opening and closing --- */
 
 void iol_sink_open_text(struct iol_sink *out_sink)
 {
@@ -140,7 +140,7 @@ enum iol_status iol_sink_finish_file(struct iol_sink *sink)
     return status;
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
+/* --- writing --- */
 
 void iol_sink_bytes(struct iol_sink *sink, const char *bytes, size_t count)
 {
@@ -239,7 +239,7 @@ void iol_sink_json_string(struct iol_sink *sink, const char *text)
     iol_sink_bytes(sink, "\"", 1);
 }
 
-/* --- number format --------------------------------------------------------------------------- */
+/* --- number format --- */
 
 enum iol_status iol_number_scope_enter(struct iol_number_scope *out_scope)
 {

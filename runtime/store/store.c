@@ -10,7 +10,7 @@
 #include "store/sink.h"
 #include "store/store_tables.h"
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening --- */
 
 /* WAL: readers may look while a run writes. synchronous NORMAL: a killed process loses nothing that
  * was committed (the log is in the page cache), and after a power cut the file is consistent with
@@ -53,7 +53,7 @@ void iol_store_close(struct iol_store *store)
     }
 }
 
-/* --- clean rows ------------------------------------------------------------------------------ */
+/* --- clean rows --- */
 
 enum iol_status iol_store_clean_count(struct iol_store *store, bool *out_stored, size_t *out_count)
 {
@@ -175,7 +175,7 @@ enum iol_status iol_store_get_bill(struct iol_store *store, struct iol_bill *bil
     return iol_bill_get(&store->database, store->experiment->pair_count, bill);
 }
 
-/* --- waves ----------------------------------------------------------------------------------- */
+/* --- waves --- */
 
 static void bind_effect(const struct iol_effect_row *row, bool dist, struct iol_query *query)
 {
@@ -275,7 +275,7 @@ out:
     return status;
 }
 
-/* --- the finish ------------------------------------------------------------------------------ */
+/* --- the finish --- */
 
 static enum iol_status put_machine(struct iol_store *store)
 {

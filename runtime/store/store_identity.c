@@ -86,7 +86,7 @@ out:
     return status;
 }
 
-/* --- the spec of section 2, for readers ------------------------------------------------------- */
+/* --- the spec of section 2, for readers --- */
 
 static json_t *text_list(const char *joined)
 {
@@ -162,7 +162,7 @@ out:
     return status;
 }
 
-/* --- comparing -------------------------------------------------------------------------------- */
+/* --- comparing --- */
 
 static size_t element_count(const char *list)
 {
