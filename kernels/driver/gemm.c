@@ -75,8 +75,12 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
     for (size_t p = part->panel_begin; p < panel_end; p++) {
         const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
         const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
-        const float *next = p + 1 < panel_end ? panel + IOLK_NR * b->k
-                                              : x->after; /* fetched while this panel is used */
+        /* The next panel is fetched while this one is used. Fewer rows than a tile are bound by the
+         * stream of weights itself, which the processor follows better alone: M = 4 from memory
+         * runs 1.4 times as fast without (Zen 4, November 2026). */
+        const float *next = x->rows < IOLK_MR   ? NULL
+                            : p + 1 < panel_end ? panel + IOLK_NR * b->k
+                                                : x->after;
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         for (size_t t = 0; t < tiles; t++) {
             const size_t row = x->rows * t / tiles, rows = x->rows * (t + 1) / tiles - row;
