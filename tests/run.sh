@@ -147,6 +147,7 @@ else
     skip shell/test_cli "no carried model in bench/zoo"
 fi
 suite rules/check_tree lines python3 tests/check_tree.py "$root" nm build/release
+suite rules/check_docs python3 tests/check_docs.py build/release
 suite rules/check_disassembly lines python3 tests/check_disassembly.py objdump build/release
 if [ -n "${IOL_SHARED:-}" ]; then
     suite shell/test_goldens tests/test_goldens.sh "$program" "$IOL_SHARED"
