@@ -51,6 +51,10 @@ IOL_NODISCARD enum iol_status iol_run_capture(struct iol_run *run, const size_t 
  * kernels counted to *flops. */
 IOL_NODISCARD enum iol_status iol_run_values(struct iol_run *run, uint64_t *flops);
 
+/* The clean activation of prompt `source` at a site, final position: y of its sublayer, or the
+ * head's slice of z. */
+const float *iol_run_value(const struct iol_run *run, const struct iol_site *site, size_t source);
+
 /* The branches of prompts p in wave[0 .. count) (indices into run->sources). With `store` the
  * effects go there; without it (baseline) they are compared with nothing and dropped. */
 IOL_NODISCARD enum iol_status iol_run_wave(struct iol_run *run, const size_t *wave, size_t count,

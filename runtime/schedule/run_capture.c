@@ -160,8 +160,7 @@ out:
 
 /* --- means and norms --- */
 
-static const float *site_value(const struct iol_run *run, const struct iol_site *site,
-                               size_t source)
+const float *iol_run_value(const struct iol_run *run, const struct iol_site *site, size_t source)
 {
     const struct iol_arch *a = &run->experiment->model->arch;
     if (site->type == IOL_SITE_HEAD) {
@@ -179,7 +178,7 @@ static void mean_value(struct iol_run *run, size_t index, double *sums)
     float *mean = run->means + index * run->experiment->model->arch.d_model;
     memset(sums, 0, width * sizeof *sums);
     for (size_t p = 0; p < run->count; p++) {
-        const float *value = site_value(run, site, run->sources[p]);
+        const float *value = iol_run_value(run, site, run->sources[p]);
         for (size_t i = 0; i < width; i++) {
             sums[i] += (double)value[i];
         }
@@ -235,7 +234,7 @@ enum iol_status iol_run_values(struct iol_run *run, uint64_t *flops)
                     size_t source = run->sources[p];
                     run->head_norms[(source * a->layers + site->layer) * a->heads + site->head] =
                         contribution_norm(&run->workers[omp_get_thread_num()], site,
-                                          site_value(run, site, source), &counted);
+                                          iol_run_value(run, site, source), &counted);
                 }
             }
             iol_fpmode_leave(inner);

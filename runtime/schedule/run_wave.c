@@ -44,24 +44,13 @@ static size_t source_of(const struct wave *v, size_t slot)
     return v->run->sources[v->prompts[slot]];
 }
 
-static const float *clean_value(const struct iol_run *run, const struct iol_site *site,
-                                size_t source)
-{
-    const struct iol_arch *a = &run->experiment->model->arch;
-    if (site->type == IOL_SITE_HEAD) {
-        return iol_capture_z(&run->capture, source) +
-               (site->layer * a->heads + site->head) * a->head_dim;
-    }
-    return iol_capture_y(&run->capture, source) + iol_site_sublayer(site) * a->d_model;
-}
-
 static const float *value_of(const struct wave *v, const struct branch *b)
 {
     const struct iol_run *run = v->run;
     const struct iol_experiment *e = run->experiment;
     const struct iol_site *site = &e->sites[b->site];
     if (b->pair == NO_PAIR) {
-        return clean_value(run, site, source_of(v, b->slot));
+        return iol_run_value(run, site, source_of(v, b->slot));
     }
     switch (e->kinds[e->pairs[b->pair].kind].kind->source) {
     case IOL_VALUE_ZERO:
@@ -69,7 +58,7 @@ static const float *value_of(const struct wave *v, const struct branch *b)
     case IOL_VALUE_MEAN:
         return run->means + b->site * e->model->arch.d_model;
     case IOL_VALUE_DONOR:
-        return clean_value(run, site, b->donor);
+        return iol_run_value(run, site, b->donor);
     }
     return NULL;
 }
@@ -356,7 +345,7 @@ static double value_norm(const struct wave *v, const struct branch *b, size_t so
     if (site->type == IOL_SITE_HEAD) {
         return run->head_norms[(source * a->layers + site->layer) * a->heads + site->head];
     }
-    return iol_norm2(&e->ctx->ops, a->d_model, clean_value(run, site, source));
+    return iol_norm2(&e->ctx->ops, a->d_model, iol_run_value(run, site, source));
 }
 
 struct scratch {
@@ -391,7 +380,7 @@ static void slot_effects(const struct wave *v, size_t slot, struct effects *out,
             }
             struct branch self = {.site = last_site, .pair = NO_PAIR, .slot = slot};
             dot_site = value_dot(run, site, clean->reader, scratch->head_reader,
-                                 clean_value(run, site, source));
+                                 iol_run_value(run, site, source));
             norm_site = value_norm(v, &self, source);
         }
         for (size_t r = 0; r < use->runs; r++) {
