@@ -68,15 +68,26 @@ static int by_order(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-static bool wants_gemm(const struct goal_options *options)
+/* The share of the peak of one call, interval over at least nine rounds of 2 ms. */
+struct bench_interval goal_peak_share(bench_call_fn *call, void *user, double flops, double seconds)
 {
-    static const char *const ids[] = {"K0", "K1a", "K1b", "K1c", "K1d", "K1e", "K1f", "K1g"};
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        if (goal_wanted(options, ids[i])) {
-            return true;
+    struct bench_samples shares = {0};
+    const enum iolk_isa isa = bench_machine()->isa;
+    const size_t batch = bench_batch_size(call, user, 2e-3);
+    const double start = iol_seconds();
+    double before = bench_peak_sample(isa, 1, 2e-4);
+    while (shares.count < 9 || iol_seconds() - start < seconds) {
+        double begin = bench_clock(1);
+        for (size_t i = 0; i < batch; i++) {
+            call(user);
         }
+        double took = bench_clock(1) - begin, after = bench_peak_sample(isa, 1, 2e-4);
+        bench_samples_add(&shares, flops * (double)batch / took / ((before + after) / 2));
+        before = after;
     }
-    return false;
+    struct bench_interval interval = bench_interval_of(&shares);
+    bench_samples_free(&shares);
+    return interval;
 }
 
 static void print_setup(void)
@@ -100,32 +111,7 @@ static void print_setup(void)
     fflush(stdout);
 }
 
-/* Tab-separated: one line per cell and peer, for records. */
-static bool write_cells(const char *path, const struct gemm_cells *cells)
-{
-    FILE *f = fopen(path, "w");
-    if (!f) {
-        fprintf(stderr, "iolaus_bench: %s: cannot be written\n", path);
-        return false;
-    }
-    fprintf(f,
-            "k\tn\tm\tthreads\tweights\tpeer\tgflops\tpeer_gflops\tratio\tlow\thigh\tpeak_share\t"
-            "rounds\n");
-    for (size_t i = 0; i < cells->count; i++) {
-        const struct gemm_cell *c = &cells->cells[i];
-        for (unsigned p = 1; c->measured && p < PEER_COUNT; p++) {
-            if (!isnan(c->ratio[p].median)) {
-                fprintf(f, "%zu\t%zu\t%zu\t%zu\t%s\t%s\t%.2f\t%.2f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu\n",
-                        c->shape->k, c->shape->n, c->m, c->threads, c->cold ? "cold" : "hot",
-                        peer_name((enum peer_id)p), c->gflops, c->rate[p], c->ratio[p].median,
-                        c->ratio[p].low, c->ratio[p].high, c->peak.median, c->rounds);
-            }
-        }
-    }
-    return fclose(f) == 0;
-}
-
-static bool parse(int argc, char **argv, struct goal_options *options, const char **out_cells)
+static bool parse(int argc, char **argv, struct goal_options *options)
 {
     const char *threads = "1,2";
     double limit = 0;
@@ -143,7 +129,7 @@ static bool parse(int argc, char **argv, struct goal_options *options, const cha
         } else if (strcmp(argv[i], "--threads") == 0) {
             threads = value;
         } else if (strcmp(argv[i], "--cells") == 0) {
-            *out_cells = value;
+            options->cells_path = value;
         } else if (strcmp(argv[i], "--seconds") == 0) {
             limit = strtod(value, NULL);
         } else {
@@ -174,22 +160,15 @@ int bench_goals(int argc, char **argv)
 {
     struct goal_options options = {0};
     static struct goal_report report;
-    struct gemm_cells cells = {0};
-    const char *cells_path = NULL;
-    bool ok = true;
-    if (!parse(argc, argv, &options, &cells_path)) {
+    if (!parse(argc, argv, &options)) {
         fprintf(stderr, "usage: iolaus_bench --goals [--full] [--only ID,..] [--threads 1,2] "
                         "[--seconds S] [--cells F.tsv]\n");
         return 2;
     }
     print_setup();
-    goal_attention(&options, &report); /* short; the products take what is left of the time */
-    goal_unembed(&options, &report);
-    if (wants_gemm(&options)) {
-        goal_gemm_measure(&options, &cells);
-        goal_gemm_report(&options, &cells, &report);
-        ok = !cells_path || write_cells(cells_path, &cells);
-    }
+#define GOALS(name) goal_##name(&options, &report);
+#include "goals.def"
+#undef GOALS
     for (size_t i = 0; i < sizeof not_built / sizeof *not_built; i++) {
         if (goal_wanted(&options, not_built[i].id)) {
             goal_skip(&report, not_built[i].id, not_built[i].target, not_built[i].reason);
@@ -199,10 +178,8 @@ int bench_goals(int argc, char **argv)
     for (size_t i = 0; i < report.count; i++) {
         puts(report.lines[i].text);
     }
-    if (cells.wrong) {
-        printf("error: a product is not what it should be (see above)\n");
+    if (report.wrong) {
+        printf("error: a result is not what it should be (see above)\n");
     }
-    int exit_code = report.missed || cells.wrong || !ok;
-    free(cells.cells);
-    return exit_code;
+    return report.missed || report.wrong;
 }

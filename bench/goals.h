@@ -14,6 +14,7 @@ struct goal_options {
     size_t thread_counts[2], thread_count_count;
     double deadline; /* iol_seconds() after which no new cell starts */
     double cell_seconds;
+    const char *cells_path; /* where the GEMM cells go as tab-separated values; NULL: nowhere */
 };
 
 /* One measured GEMM cell. */
@@ -44,6 +45,7 @@ void goal_gemm_measure(const struct goal_options *options, struct gemm_cells *ou
 enum { GOAL_LINES = 96, GOAL_TEXT = 640 };
 struct goal_report {
     size_t missed, count;
+    bool wrong; /* something computed what it should not, or a file could not be written */
     struct {
         double order; /* printed ascending: missed, met, skipped; farthest below its target first */
         char text[GOAL_TEXT];
@@ -55,9 +57,14 @@ void goal_line(struct goal_report *report, const char *id, double measured, doub
                const char *reason);
 void goal_skip(struct goal_report *report, const char *id, double target, const char *reason);
 
-void goal_gemm_report(const struct goal_options *options, const struct gemm_cells *cells,
-                      struct goal_report *report);
-void goal_attention(const struct goal_options *options, struct goal_report *report);
-void goal_unembed(const struct goal_options *options, struct goal_report *report);
+/* The share of the FMA peak of one call on one thread, interval over at least nine rounds of 2 ms.
+ */
+struct bench_interval goal_peak_share(bench_call_fn *call, void *user, double flops,
+                                      double seconds);
+
+#define GOALS(name)                                                                                \
+    void goal_##name(const struct goal_options *options, struct goal_report *report);
+#include "goals.def"
+#undef GOALS
 
 #endif

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "goals.h"
 
@@ -186,8 +187,8 @@ static void print_verdict(const struct gemm_cells *all, const struct verdict *v,
     goal_line(report, v->goal->id, v->measured, v->goal->target, v->met, reason);
 }
 
-void goal_gemm_report(const struct goal_options *options, const struct gemm_cells *cells,
-                      struct goal_report *report)
+static void report_cells(const struct goal_options *options, const struct gemm_cells *cells,
+                         struct goal_report *report)
 {
     for (size_t i = 0; i < GOALS; i++) {
         for (size_t t = 0; t < options->thread_count_count; t++) {
@@ -204,4 +205,53 @@ void goal_gemm_report(const struct goal_options *options, const struct gemm_cell
         printf("note %zu of %zu cells were not reached in the time of this run\n",
                cells->count - cells->measured, cells->count);
     }
+}
+
+static bool wants_gemm(const struct goal_options *options)
+{
+    static const char *const ids[] = {"K0", "K1a", "K1b", "K1c", "K1d", "K1e", "K1f", "K1g"};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        if (goal_wanted(options, ids[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Tab-separated: one line per cell and peer, for records. */
+static bool write_cells(const char *path, const struct gemm_cells *cells)
+{
+    FILE *f = fopen(path, "w");
+    if (!f) {
+        fprintf(stderr, "iolaus_bench: %s: cannot be written\n", path);
+        return false;
+    }
+    fprintf(f,
+            "k\tn\tm\tthreads\tweights\tpeer\tgflops\tpeer_gflops\tratio\tlow\thigh\tpeak_share\t"
+            "rounds\n");
+    for (size_t i = 0; i < cells->count; i++) {
+        const struct gemm_cell *c = &cells->cells[i];
+        for (unsigned p = 1; c->measured && p < PEER_COUNT; p++) {
+            if (!isnan(c->ratio[p].median)) {
+                fprintf(f, "%zu\t%zu\t%zu\t%zu\t%s\t%s\t%.2f\t%.2f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu\n",
+                        c->shape->k, c->shape->n, c->m, c->threads, c->cold ? "cold" : "hot",
+                        peer_name((enum peer_id)p), c->gflops, c->rate[p], c->ratio[p].median,
+                        c->ratio[p].low, c->ratio[p].high, c->peak.median, c->rounds);
+            }
+        }
+    }
+    return fclose(f) == 0;
+}
+
+void goal_gemm(const struct goal_options *options, struct goal_report *report)
+{
+    struct gemm_cells cells = {0};
+    if (!wants_gemm(options)) {
+        return;
+    }
+    goal_gemm_measure(options, &cells);
+    report_cells(options, &cells, report);
+    report->wrong |= cells.wrong;
+    report->wrong |= options->cells_path && !write_cells(options->cells_path, &cells);
+    free(cells.cells);
 }

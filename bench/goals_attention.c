@@ -1,35 +1,11 @@
-/* Goals of attention and of the unembedding that need no peer. */
+/* Goals of attention that need no peer: K3b, K3d. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/base.h"
 #include "bench_attention.h"
-#include "bench_unembed.h"
 #include "goals.h"
-
-/* The share of the peak of one call, interval over at least nine rounds of 2 ms. */
-static struct bench_interval peak_share(bench_call_fn *call, void *user, double flops,
-                                        double seconds)
-{
-    struct bench_samples shares = {0};
-    const enum iolk_isa isa = bench_machine()->isa;
-    const size_t batch = bench_batch_size(call, user, 2e-3);
-    const double start = iol_seconds();
-    double before = bench_peak_sample(isa, 1, 2e-4);
-    while (shares.count < 9 || iol_seconds() - start < seconds) {
-        double begin = bench_clock(1);
-        for (size_t i = 0; i < batch; i++) {
-            call(user);
-        }
-        double took = bench_clock(1) - begin, after = bench_peak_sample(isa, 1, 2e-4);
-        bench_samples_add(&shares, flops * (double)batch / took / ((before + after) / 2));
-        before = after;
-    }
-    struct bench_interval interval = bench_interval_of(&shares);
-    bench_samples_free(&shares);
-    return interval;
-}
 
 struct attention_goal {
     const char *id, *group;
@@ -66,8 +42,8 @@ void goal_attention(const struct goal_options *options, struct goal_report *repo
         }
         struct attention_call call;
         attention_open(&shape, &call);
-        struct bench_interval share =
-            peak_share(attention_run, &call, attention_flops(&shape), options->full ? 1.0 : 0.2);
+        struct bench_interval share = goal_peak_share(attention_run, &call, attention_flops(&shape),
+                                                      options->full ? 1.0 : 0.2);
         attention_close(&call);
         printf("cell attention %s t %4zu d %3zu b %3zu: %5.1f%% of peak [%.1f %.1f]\n",
                shape.branches ? "branches" : "causal", shape.keys, shape.head_dim, shape.branches,
@@ -98,33 +74,4 @@ void goal_attention(const struct goal_options *options, struct goal_report *repo
         goal_line(report, goals[g].id, state[g].worst.median, goals[g].target, state[g].missed == 0,
                   reason);
     }
-}
-
-void goal_unembed(const struct goal_options *options, struct goal_report *report)
-{
-    static const double target = 0.90;
-    struct unembed_call call;
-    struct bench_samples ratios = {0};
-    if (!goal_wanted(options, "K5")) {
-        return;
-    }
-    unembed_open(768, 50257, 8, &call);
-    unembed_run(&call);
-    for (size_t round = 0; round < (options->full ? 60 : 15); round++) {
-        double begin = bench_clock(1);
-        unembed_product(&call);
-        double product = bench_clock(1) - begin;
-        begin = bench_clock(1);
-        unembed_run(&call);
-        bench_samples_add(&ratios, product / (bench_clock(1) - begin));
-    }
-    unembed_close(&call);
-    struct bench_interval x = bench_interval_of(&ratios);
-    bench_samples_free(&ratios);
-    char reason[256];
-    snprintf(reason, sizeof reason,
-             "t 1, rate over that of the plain GEMM, k 768 n 50257 m 8 [%.3f %.3f]; argmax, "
-             "log-sum-exp and sum, no top-k",
-             x.low, x.high);
-    goal_line(report, "K5", x.median, target, x.high >= target, reason);
 }
