@@ -36,6 +36,40 @@ static inline const char *sweep_llama(const char *name)
     return folder;
 }
 
+/* The same with room for prompts that the capture cuts into parts, and such prompts. */
+static inline const char *sweep_long(const char *name)
+{
+    static struct writer w;
+    static const size_t lengths[] = {100, 3, 49, 128, 48, 1, 97};
+    static char prompts[8192];
+    const struct shape s = {.layers = 3,
+                            .d = 20,
+                            .heads = 4,
+                            .kv_heads = 2,
+                            .head_dim = 6,
+                            .ff = 28,
+                            .vocab = 53,
+                            .context = 128,
+                            .dtype = "F32"};
+    const char *folder = writer_folder(name);
+    w.state = 13;
+    writer_llama(&w, &s);
+    writer_single(&w, folder);
+    writer_clear(&w);
+    write_llama_config(folder, &s, "");
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        at += (size_t)snprintf(prompts + at, sizeof prompts - at, "{\"tokens\":[");
+        for (size_t t = 0; t < lengths[i]; t++) {
+            at += (size_t)snprintf(prompts + at, sizeof prompts - at, "%s%zu", t ? "," : "",
+                                   (7 * i + 11 * t + t * t) % 53);
+        }
+        at += (size_t)snprintf(prompts + at, sizeof prompts - at, "]}\n");
+    }
+    write_text(folder, "prompts.jsonl", prompts);
+    return folder;
+}
+
 static inline const char *sweep_gpt2(const char *name)
 {
     static struct writer w;

@@ -103,6 +103,28 @@ static void test_counters_gpt2(void **state)
     counters_equal_plan(sweep_gpt2("gpt2"));
 }
 
+/* Long prompts are cut into parts when there are threads for them: no count and no bit changes. */
+static void test_parts(void **state)
+{
+    (void)state;
+    const char *folder = sweep_long("parts");
+    for (size_t c = 0; c < 3; c += 2) {
+        char first[33] = "", hex[33];
+        for (size_t threads = 1; threads <= 4; threads += threads) {
+            for (size_t group = 0; group < 2; group++) {
+                struct iol_run_settings settings =
+                    settings_of(&choices[c], group == 1 ? "depth,donor" : "all");
+                settings.group = group;
+                run_and_compare(folder, &settings, threads, hex);
+                if (!*first) {
+                    memcpy(first, hex, sizeof first);
+                }
+                assert_string_equal(hex, first);
+            }
+        }
+    }
+}
+
 /* A spilled capture changes no count and no bit. */
 static void test_spill(void **state)
 {
@@ -221,8 +243,9 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counters_llama), cmocka_unit_test(test_counters_gpt2),
-        cmocka_unit_test(test_spill), cmocka_unit_test(test_identities)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_counters_llama),
+                                       cmocka_unit_test(test_counters_gpt2),
+                                       cmocka_unit_test(test_parts), cmocka_unit_test(test_spill),
+                                       cmocka_unit_test(test_identities)};
     return cmocka_run_group_tests_name("schedule", tests, set_up, tear_down);
 }

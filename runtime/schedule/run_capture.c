@@ -6,12 +6,6 @@
 #include "metric/metric_dist.h"
 #include "schedule/run.h"
 
-struct clean_pass {
-    struct iol_run *run;
-    struct iol_stream *streams; /* of the group */
-    const size_t *sources;      /* of streams[i] */
-};
-
 static double u_of(const struct iol_clean *c, double dot)
 {
     return dot / c->sigma;
@@ -51,7 +45,7 @@ static void read_clean(struct iol_worker *w, struct iol_run *run, size_t source,
 
 static void finish_clean(struct iol_worker *w, struct iol_block *block, void *user)
 {
-    struct clean_pass *pass = user;
+    struct iol_run *run = user;
     const struct iol_model *m = w->model;
     const size_t d = m->arch.d_model, vocab = m->arch.vocab;
     for (size_t first = 0; first < block->count; first += w->logit_rows) {
@@ -61,8 +55,8 @@ static void finish_clean(struct iol_worker *w, struct iol_block *block, void *us
         }
         iol_unembed_rows(&w->ctx->ops, rows, w->y, d, &m->unembed, w->logits, vocab, &block->flops);
         for (size_t r = 0; r < rows; r++) {
-            size_t source = pass->sources[&block->streams[first + r] - pass->streams];
-            read_clean(w, pass->run, source, block->x + (first + r) * d, w->logits + r * vocab);
+            size_t source = block->streams[first + r].tag;
+            read_clean(w, run, source, block->x + (first + r) * d, w->logits + r * vocab);
         }
     }
 }
@@ -75,8 +69,10 @@ static void clean_stream(struct iol_run *run, size_t source, struct iol_stream *
     *out = (struct iol_stream){
         .tokens = e->prompts[source].tokens,
         .shape = {.length = e->prompts[source].count, .end = e->model->step_count},
+        .tag = source,
         .own_kv = record,
         .kv_floats = r->kv_floats,
+        .kv_length = e->prompts[source].count,
         .edit_step = SIZE_MAX,
         .edit_head = IOL_WHOLE,
         .out_y = iol_capture_y(&run->capture, source),
@@ -86,53 +82,32 @@ static void clean_stream(struct iol_run *run, size_t source, struct iol_stream *
     };
 }
 
-/* One group: all its rows pass a step together, in at least two blocks per thread. */
+/* One group: all its rows pass a step together. */
 static enum iol_status capture_group(struct iol_run *run, const size_t *sources, size_t count,
                                      uint64_t *flops)
 {
     enum iol_status status = IOL_OK;
     const struct iol_experiment *e = run->experiment;
-    const struct iol_geometry *g = &run->plan.geometry;
+    struct iol_clean_blocks blocks = {0};
     struct iol_stream *streams = iol_alloc(count, sizeof *streams);
-    struct iol_block *blocks = iol_alloc(count, sizeof *blocks);
-    float *x = NULL;
-    size_t rows = 0, block_count = 0;
-    if (!streams || !blocks) {
+    if (!streams) {
         status = iol_fail(IOL_E_NOMEM, "out of memory: %zu prompts", count);
         goto out;
     }
     IOL_TRY(iol_capture_bring(&run->capture, sources, count, false));
     for (size_t i = 0; i < count; i++) {
         clean_stream(run, sources[i], &streams[i]);
-        rows += streams[i].shape.length;
     }
-    x = iol_alloc(rows * g->d, sizeof *x);
-    if (!x) {
-        status = iol_fail(IOL_E_NOMEM, "out of memory: %zu rows", rows);
-        goto out;
-    }
-    size_t share = (rows + 2 * run->threads - 1) / (2 * run->threads);
-    size_t wanted = share < g->max_rows ? share : g->max_rows;
-    size_t at = 0;
-    for (size_t i = 0; i < count;) {
-        size_t n = 0, block_rows = 0;
-        while (i + n < count && (n == 0 || block_rows + streams[i + n].shape.length <= wanted)) {
-            block_rows += streams[i + n++].shape.length;
-        }
-        iol_block_init(e->model, &blocks[block_count], &streams[i], n);
-        blocks[block_count++].x = x + at * g->d;
-        at += block_rows;
-        i += n;
-    }
-    struct clean_pass pass = {.run = run, .streams = streams, .sources = sources};
-    IOL_TRY(iol_walk(run->workers, run->threads, blocks, block_count, NULL, finish_clean, &pass));
-    for (size_t b = 0; b < block_count; b++) {
-        *flops += blocks[b].flops;
+    IOL_TRY(iol_clean_blocks_open(e->model, &run->plan.geometry, run->threads, streams, count,
+                                  &blocks));
+    IOL_TRY(iol_walk(run->workers, run->threads, blocks.blocks, blocks.block_count, NULL,
+                     finish_clean, run));
+    for (size_t b = 0; b < blocks.block_count; b++) {
+        *flops += blocks.blocks[b].flops;
     }
     IOL_TRY(iol_capture_flush(&run->capture, sources, count));
 out:
-    iol_free(x);
-    iol_free(blocks);
+    iol_clean_blocks_close(&blocks);
     iol_free(streams);
     return status;
 }

@@ -80,6 +80,7 @@ static void branch_stream(const struct wave *v, struct branch *b, struct iol_str
                   .end = e->model->step_count},
         .clean_kv = run->reuse & IOL_REUSE_POSITION ? record : NULL,
         .kv_floats = r->kv_floats,
+        .kv_length = prompt->count,
         .fork_resid = record + r->resid_at,
         .fork_resid_rows = r->logits_at > r->rows_at ? record + r->rows_at : NULL,
         .fork_z = iol_capture_z(&run->capture, source),

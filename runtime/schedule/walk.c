@@ -1,13 +1,9 @@
-#define _GNU_SOURCE
 #include "schedule/walk.h"
 
 #include <assert.h>
 #include <math.h>
-#include <omp.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* --- sizes --- */
 
@@ -176,8 +172,8 @@ static void keep_resid(struct iol_worker *w, struct iol_block *block, size_t ste
             memcpy(s->out_resid + step * d, block->x + final_row(block, s) * d, d * sizeof(float));
         }
         if (s->out_resid_rows && !block->narrow) {
-            memcpy(s->out_resid_rows + step * s->shape.length * d, block->x + s->row * d,
-                   s->shape.length * d * sizeof(float));
+            memcpy(s->out_resid_rows + (step * s->kv_length + s->shape.first) * d,
+                   block->x + s->row * d, iol_stream_rows(s) * d * sizeof(float));
         }
     }
 }
@@ -320,31 +316,61 @@ static void queries(struct iol_worker *w, struct iol_block *block, const struct 
     rope_rows(w, block, q, g->q_width, w->model->arch.heads, row0, rows);
 }
 
-/* Attention of a stream with rows of its own before the final one. kv_row0: its first row in w->kv.
+/* The same, where they are kept: K^T, then V, of one layer. */
+static float *kept_keys(const struct iol_stream *s, const struct iol_step *step)
+{
+    return s->own_kv + step->layer * s->kv_floats;
+}
+
+static void keep_keys(struct iol_worker *w, const struct iol_step *step,
+                      const struct iol_heads *heads, const struct iol_stream *s, size_t kv_row0)
+{
+    const size_t width = w->geometry->kv_width, ld = 2 * width;
+    const float *rows = w->kv + kv_row0 * ld;
+    float *kt = kept_keys(s, step), *v = kt + width * s->kv_length;
+    for (size_t r = 0; r < iol_stream_rows(s); r++) {
+        const size_t position = s->shape.first + r;
+        iol_keys_transpose(heads, rows + r * ld, position, kt, s->kv_length);
+        memcpy(v + position * width, rows + r * ld + width, width * sizeof(float));
+    }
+}
+
+/* Attention of a stream that keeps its keys: all of them are where they are kept. */
+static void attend_kept(struct iol_worker *w, struct iol_block *block, const struct iol_step *step,
+                        const struct iol_heads *heads, const struct iol_stream *s)
+{
+    const struct iol_geometry *g = w->geometry;
+    const float *kt = kept_keys(s, step);
+    const struct iol_keys none = {0}, keys = {.kt = kt,
+                                              .ld_kt = s->kv_length,
+                                              .v = kt + g->kv_width * s->kv_length,
+                                              .ld_v = g->kv_width,
+                                              .count = s->shape.length};
+    const size_t live = live_rows(block, s);
+    iol_attention_causal(&w->ctx->ops, heads, &none, &keys, s->shape.length - live, live,
+                         w->q + s->row * g->q_width, g->q_width, w->scores, &block->flops);
+}
+
+/* Attention of a branch with rows of its own before the final one. kv_row0: its first row in w->kv.
  */
 static void attend_stream(struct iol_worker *w, struct iol_block *block,
                           const struct iol_step *step, const struct iol_heads *heads,
                           const struct iol_stream *s, size_t kv_row0)
 {
     const struct iol_geometry *g = w->geometry;
-    const size_t own = iol_stream_rows(s), length = s->shape.length, ld = 2 * g->kv_width;
+    const size_t own = iol_stream_rows(s), ld = 2 * g->kv_width;
     const float *rows = w->kv + kv_row0 * ld;
-    float *kt = s->own_kv ? s->own_kv + step->layer * s->kv_floats : w->kt;
     struct iol_keys mine = {
-        .kt = kt, .ld_kt = own, .v = rows + g->kv_width, .ld_v = ld, .count = own};
+        .kt = w->kt, .ld_kt = own, .v = rows + g->kv_width, .ld_v = ld, .count = own};
     for (size_t r = 0; r < own; r++) {
-        iol_keys_transpose(heads, rows + r * ld, r, kt, own);
-        if (s->own_kv) {
-            memcpy(kt + g->kv_width * length + r * g->kv_width, rows + r * ld + g->kv_width,
-                   g->kv_width * sizeof(float));
-        }
+        iol_keys_transpose(heads, rows + r * ld, r, w->kt, own);
     }
     struct iol_keys shared = {0};
     if (s->shape.first) {
         const float *clean = s->clean_kv + step->layer * s->kv_floats;
         shared = (struct iol_keys){.kt = clean,
-                                   .ld_kt = length,
-                                   .v = clean + g->kv_width * length,
+                                   .ld_kt = s->kv_length,
+                                   .v = clean + g->kv_width * s->kv_length,
                                    .ld_v = g->kv_width,
                                    .count = s->shape.first};
     }
@@ -361,7 +387,7 @@ static size_t attend_branches(struct iol_worker *w, struct iol_block *block,
 {
     const struct iol_geometry *g = w->geometry;
     const struct iol_stream *s = &block->streams[i];
-    const size_t length = s->shape.length, ld = 2 * g->kv_width;
+    const size_t ld = 2 * g->kv_width;
     size_t count = 1;
     while (i + count < block->count && block->streams[i + count].clean_kv == s->clean_kv &&
            s->clean_kv && iol_stream_rows(&block->streams[i + count]) == 1 &&
@@ -370,8 +396,8 @@ static size_t attend_branches(struct iol_worker *w, struct iol_block *block,
     }
     const float *clean = s->clean_kv ? s->clean_kv + step->layer * s->kv_floats : NULL;
     struct iol_keys shared = {.kt = clean,
-                              .ld_kt = length,
-                              .v = clean ? clean + g->kv_width * length : NULL,
+                              .ld_kt = s->kv_length,
+                              .v = clean ? clean + g->kv_width * s->kv_length : NULL,
                               .ld_v = g->kv_width,
                               .count = s->shape.first};
     const float *rows = w->kv + kv_row0 * ld;
@@ -380,15 +406,28 @@ static size_t attend_branches(struct iol_worker *w, struct iol_block *block,
     return count;
 }
 
+static struct iol_heads heads_of(const struct iol_worker *w, const struct iol_step *step)
+{
+    const struct iol_arch *a = &w->model->arch;
+    return (struct iol_heads){
+        .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .scale = step->scale};
+}
+
 static void attend(struct iol_worker *w, struct iol_block *block, const struct iol_step *step)
 {
     const struct iol_geometry *g = w->geometry;
     const struct iol_arch *a = &w->model->arch;
-    const struct iol_heads heads = {
-        .heads = a->heads, .kv_heads = a->kv_heads, .head_dim = a->head_dim, .scale = step->scale};
+    const struct iol_heads heads = heads_of(w, step);
     for (size_t i = 0, kv_row = 0; i < block->count;) {
         struct iol_stream *s = &block->streams[i];
-        if (iol_stream_rows(s) > 1 || s->own_kv) {
+        if (s->own_kv) {
+            if (!block->split) {
+                keep_keys(w, step, &heads, s, kv_row);
+            }
+            attend_kept(w, block, step, &heads, s);
+            kv_row += iol_stream_rows(s);
+            i++;
+        } else if (iol_stream_rows(s) > 1) {
             attend_stream(w, block, step, &heads, s, kv_row);
             kv_row += iol_stream_rows(s);
             i++;
@@ -412,15 +451,31 @@ static void attend(struct iol_worker *w, struct iol_block *block, const struct i
     }
 }
 
+void iol_block_keys(struct iol_worker *w, struct iol_block *block, size_t index)
+{
+    const struct iol_geometry *g = w->geometry;
+    const struct iol_step *step = &w->model->steps[index];
+    const struct iol_heads heads = heads_of(w, step);
+    assert(block->split && step->kind == IOL_STEP_ATTENTION);
+    for (size_t r = 0; r < block->rows; r += g->block_rows) {
+        size_t rows = smaller(block->rows - r, g->block_rows);
+        norm_rows(w, &step->norm, block->x + r * g->d, rows);
+        keys_and_values(w, block, step, r, rows);
+    }
+    keep_keys(w, step, &heads, block->streams, 0);
+}
+
 static void attention_step(struct iol_worker *w, struct iol_block *block, size_t index)
 {
     const struct iol_geometry *g = w->geometry;
     const struct iol_step *step = &w->model->steps[index];
     const bool narrows = index == block->last_attention;
-    for (size_t r = 0; r < block->rows; r += g->block_rows) {
+    for (size_t r = 0; r < block->rows && !(narrows && block->split); r += g->block_rows) {
         size_t rows = smaller(block->rows - r, g->block_rows);
         norm_rows(w, &step->norm, block->x + r * g->d, rows);
-        keys_and_values(w, block, step, r, rows);
+        if (!block->split) {
+            keys_and_values(w, block, step, r, rows);
+        }
         if (!narrows) {
             queries(w, block, step, r, rows);
         }
@@ -504,80 +559,4 @@ void iol_block_step(struct iol_worker *w, struct iol_block *block, size_t index)
         mlp_step(w, block, index);
     }
     keep_resid(w, block, index + 1);
-}
-
-/* --- handing out tasks --- */
-
-struct task {
-    size_t block, step; /* step == end: finish */
-};
-
-/* Wait for another thread's task: spin a little, then sleep, so that a busy neighbour costs its
- * share and no more. */
-static void wait_done(atomic_size_t *done, size_t wanted)
-{
-    for (unsigned spin = 0; atomic_load_explicit(done, memory_order_acquire) < wanted; spin++) {
-        if (spin > 2000) {
-            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-        } else if (spin % 64 == 63) {
-            sched_yield();
-        }
-    }
-}
-
-static void run_task(struct iol_worker *w, struct iol_block *block, size_t step,
-                     iol_prepare_fn *prepare, iol_finish_fn *finish, void *user)
-{
-    double begin = iol_seconds();
-    if (!block->forked) {
-        if (prepare) {
-            prepare(w, block, user);
-        }
-        iol_block_fork(w, block);
-    }
-    if (step < block->end) {
-        iol_block_step(w, block, step);
-    } else if (finish) {
-        finish(w, block, user);
-    }
-    block->seconds += iol_seconds() - begin;
-}
-
-enum iol_status iol_walk(struct iol_worker *workers, size_t threads, struct iol_block *blocks,
-                         size_t count, iol_prepare_fn *prepare, iol_finish_fn *finish, void *user)
-{
-    size_t total = 0, end = 0, filled = 0;
-    for (size_t b = 0; b < count; b++) {
-        total += blocks[b].end - blocks[b].start + 1;
-        end = blocks[b].end > end ? blocks[b].end : end;
-    }
-    struct task *tasks = iol_alloc(total, sizeof *tasks);
-    if (!tasks) {
-        return iol_fail(IOL_E_NOMEM, "out of memory: a list of %zu tasks", total);
-    }
-    for (size_t step = 0; step <= end; step++) {
-        for (size_t b = 0; b < count; b++) {
-            if (step >= blocks[b].start && step <= blocks[b].end) {
-                tasks[filled++] = (struct task){.block = b, .step = step};
-            }
-        }
-    }
-    assert(filled == total);
-    atomic_size_t next = 0;
-#pragma omp parallel num_threads((int)threads) default(none)                                       \
-    shared(next, tasks, total, blocks, workers, prepare, finish, user)
-    {
-        struct iol_fpmode mode = iol_fpmode_enter();
-        struct iol_worker *w = &workers[omp_get_thread_num()];
-        for (size_t i; (i = atomic_fetch_add(&next, 1)) < total;) {
-            struct iol_block *block = &blocks[tasks[i].block];
-            size_t before = tasks[i].step - block->start;
-            wait_done(&block->done, before);
-            run_task(w, block, tasks[i].step, prepare, finish, user);
-            atomic_store_explicit(&block->done, before + 1, memory_order_release);
-        }
-        iol_fpmode_leave(mode);
-    }
-    iol_free(tasks);
-    return IOL_OK;
 }

@@ -18,12 +18,16 @@ enum { IOL_NO_EDIT = -1, IOL_WHOLE = -1 };
 struct iol_stream {
     const int32_t *tokens; /* of its prompt, (length) */
     struct iol_stream_shape shape;
-    /* Keys and values. Layer l's are at kv + l * kv_floats: K^T (kv_heads, head_dim, length), then
-     * V (length, kv_heads * head_dim). */
-    const float
-        *clean_kv; /* of the clean prompt, for positions before shape.first; NULL if first is 0 */
-    float *own_kv; /* where a clean stream leaves its own (first is 0); NULL: nobody wants them */
-    size_t kv_floats;
+    size_t tag; /* the caller's: which of its prompts or branches this is */
+    /* Keys and values of a whole prompt of kv_length positions. Layer l's are at kv + l *
+     * kv_floats: K^T (kv_heads, head_dim, kv_length), then V (kv_length, kv_heads * head_dim). */
+    const float *clean_kv; /* for a branch: positions before shape.first; NULL if first is 0 */
+    float *own_kv; /* where a clean stream leaves its own, and reads those before shape.first;
+                      NULL: nobody wants them */
+    size_t kv_floats, kv_length;
+    bool part; /* a clean stream without the prompt's final position: only its keys and values (and
+                  the residual of all rows) are wanted, and it ends with the keys of the last
+                  attention step */
     /* Fork (shape.start > 0): the clean residual entering step s is at resid + s * resid_step;
      * (length) rows of d_model if the capture holds all rows, else the final row alone. */
     const float *fork_resid;
@@ -53,6 +57,9 @@ struct iol_block {
     float *x;          /* (rows at the start, d_model): the residual stream */
     size_t rows;       /* live */
     bool forked, narrow;
+    bool split; /* one stream, a part (perhaps the last) of a prompt: at an attention step the keys
+                   are a task of their own, which the later parts wait for */
+    const struct iol_block *before; /* the part before this one, or NULL */
     size_t last_attention;
     uint64_t flops; /* counted by the kernels' driver */
     double seconds;
@@ -110,8 +117,27 @@ void iol_block_init(const struct iol_model *model, struct iol_block *block,
 
 /* Bring the block's rows to the entrance of its first step: embeddings (start 0) or the fork. */
 void iol_block_fork(struct iol_worker *worker, struct iol_block *block);
+/* The keys and values of a split block at an attention step, before iol_block_step there. */
+void iol_block_keys(struct iol_worker *worker, struct iol_block *block, size_t step);
 /* Take the block through one step. */
 void iol_block_step(struct iol_worker *worker, struct iol_block *block, size_t step);
+
+/* Blocks of clean streams for `threads` threads: short prompts side by side, long ones cut into
+ * parts so that every thread has work. */
+struct iol_clean_blocks {
+    struct iol_stream
+        *streams; /* copies, in the order of the prompts, parts in order of position */
+    struct iol_block *blocks;
+    size_t block_count;
+    float *x;
+};
+/* `streams`: one whole prompt each (start 0, first 0), own_kv set. Errors: IOL_E_NOMEM. */
+IOL_NODISCARD enum iol_status iol_clean_blocks_open(const struct iol_model *model,
+                                                    const struct iol_geometry *geometry,
+                                                    size_t threads,
+                                                    const struct iol_stream *streams, size_t count,
+                                                    struct iol_clean_blocks *out_blocks);
+void iol_clean_blocks_close(struct iol_clean_blocks *blocks); /* safe on zeroed ones */
 
 /* Run all blocks through all their steps and then `finish` once per block, on `threads` threads,
  * each with its own worker. */
