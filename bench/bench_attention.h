@@ -6,25 +6,32 @@
 #include <stdint.h>
 
 #include "driver/attention.h"
+#include "driver/team.h"
 #include "measure.h"
-
-enum { ATTENTION_HEADS = 12 };
 
 struct attention_shape {
     size_t keys, head_dim;
     size_t branches; /* rows at one position; 0: causal prefill of `keys` rows */
+    size_t group;    /* heads per head of keys: 1, 3, 4 or 8 */
 };
+/* 12, and 16 where 12 is no multiple of the group. */
+size_t attention_heads(const struct attention_shape *shape);
 
+/* The inputs are those of peers/python_peers.py (kinds sdpa and branches). */
 struct attention_call {
     struct attention_shape shape;
     struct iol_heads heads;
-    struct iol_keys keys;
-    size_t rows;
-    float *q, *q_clean; /* (rows, heads * head_dim) */
-    float *kt, *v, *own, *workspace;
-    uint64_t flops; /* counted by the driver in the last call */
+    struct iol_keys keys, none;
+    struct iol_attention attention;
+    struct iol_team *team; /* NULL: this thread alone */
+    float *q, *z;          /* (rows, heads * head_dim) */
+    float *kt, *v, *own;   /* own: key, then value of every branch */
+    float *workspace;      /* of each thread, workspace_floats apart */
+    size_t workspace_floats;
 };
-void attention_open(const struct attention_shape *shape, struct attention_call *out);
+/* threads: the most that attention_run will be asked for. */
+void attention_open(const struct attention_shape *shape, size_t threads,
+                    struct attention_call *out);
 void attention_close(struct attention_call *call);
 /* One call of the driver; user: struct attention_call. */
 void attention_run(void *user);

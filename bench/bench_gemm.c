@@ -123,7 +123,8 @@ static void run_gemm(struct bench_state *state, const void *user)
     struct bench_work work = {2 * m * n * k, 4 * (k * n + m * k + m * n), c->threads,
                               bench_machine()->isa};
     bench_label(state, reason);
-    bench_time(state, call_once, &call, &work);
+    bench_time_at(state, call_once, &call, &work,
+                  c->cold ? BENCH_DRAM : bench_level_of(work.bytes));
 out:
     call.peer->release(call.prepared);
     gemm_data_close(&call.data);
@@ -148,6 +149,9 @@ void bench_register_gemm(void)
     for (size_t s = 0; s < GEMM_SHAPES; s++) {
         for (size_t i = 0; i < GEMM_ROWS * 4; i++) {
             for (unsigned p = 0; p < PEER_COUNT; p++) {
+                if (peer_elsewhere((enum peer_id)p)) {
+                    continue;
+                }
                 struct gemm_case c = {(enum peer_id)p, &gemm_shapes[s], gemm_rows[i / 4],
                                       i % 2 + 1,       i / 2 % 2 == 1,  PEER_SPLIT_PANELS};
                 add_case(&c);

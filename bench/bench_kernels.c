@@ -7,11 +7,13 @@
  * an exponential, a logarithm and an error function are one each, an FMA is two. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench_cases.h"
 #include "measure.h"
+#include "panel_layout.h"
 
-enum { SIZES = 3, ARRAYS = 4, CASES = 3, ARRAY_FLOATS = 1 << 17 };
+enum { SIZES = 3, ARRAYS = 5, CASES = 3, ARRAY_FLOATS = 1 << 17 };
 
 typedef void any_fn(void); /* a kernel of any op */
 
@@ -47,6 +49,46 @@ OP(gemm, f32) = {{"m", "n", "k"},
                  gemm_flops,
                  gemm_bytes};
 
+/* Arrays: 4 is any panel. */
+static double widened_flops(const size_t *s)
+{
+    return 2.0 * (double)s[0] * (double)s[1] * (double)s[2];
+}
+static double widen_flops(const size_t *s)
+{
+    return (double)s[0] * (double)IOLK_NR;
+}
+#define WIDENED(dtype)                                                                             \
+    static void gemm_##dtype##_call(any_fn *fn, const size_t *s, float *const *p)                  \
+    {                                                                                              \
+        CALL(gemm, dtype)(s[0], s[1], 0, s[2], p[0], s[2], p[4], NULL, 0, p[2], IOLK_NR, NULL);    \
+    }                                                                                              \
+    static double gemm_##dtype##_bytes(const size_t *s)                                            \
+    {                                                                                              \
+        return 4.0 * (double)(s[0] * s[2] + s[0] * s[1]) + (double)iolk_panel_bytes_##dtype(s[2]); \
+    }                                                                                              \
+    static void widen_##dtype##_call(any_fn *fn, const size_t *s, float *const *p)                 \
+    {                                                                                              \
+        CALL(widen, dtype)(0, s[0], p[4], p[2]);                                                   \
+    }                                                                                              \
+    static double widen_##dtype##_bytes(const size_t *s)                                           \
+    {                                                                                              \
+        return 4.0 * (double)(s[0] * IOLK_NR) + (double)iolk_panel_bytes_##dtype(s[0]);            \
+    }                                                                                              \
+    OP(gemm, dtype) = {{"m", "n", "k"},                                                            \
+                       {{1, IOLK_NR, 768}, {2, IOLK_NR, 768}, {IOLK_WIDE_MR, IOLK_NR, 768}},       \
+                       gemm_##dtype##_call,                                                        \
+                       widened_flops,                                                              \
+                       gemm_##dtype##_bytes};                                                      \
+    OP(widen, dtype) = {                                                                           \
+        {"k"}, {{96}, {256}, {768}}, widen_##dtype##_call, widen_flops, widen_##dtype##_bytes};
+WIDENED(bf16)
+WIDENED(f16)
+WIDENED(q80)
+WIDENED(q40)
+WIDENED(q41)
+WIDENED(q4k)
+
 static void chains_call(any_fn *fn, const size_t *s, float *const *p)
 {
     CALL(chains, f32)(s[0], s[1], p[0], s[1], p[1], s[1], p[2]);
@@ -61,6 +103,22 @@ static double chains_bytes(const size_t *s)
 }
 OP(chains,
    f32) = {{"m", "n"}, {{8, 32}, {8, 64}, {8, 128}}, chains_call, chains_flops, chains_bytes};
+
+/* A triangle: what the later rows of a causal tile see alone. */
+static void tail_call(any_fn *fn, const size_t *s, float *const *p)
+{
+    static const float factor[IOLK_MR] = {1, 1, 1, 1, 1, 1, 1, 1};
+    CALL(tail, f32)(s[0], s[1], 0, 1, p[0], IOLK_MR, p[1], 0, s[1], factor, p[2], s[1]);
+}
+static double tail_flops(const size_t *s)
+{
+    return (double)s[1] * (double)(s[0] * (s[0] - 1) + s[0]);
+}
+static double tail_bytes(const size_t *s)
+{
+    return 4.0 * (double)s[1] * (double)(3 * s[0] - 1);
+}
+OP(tail, f32) = {{"m", "n"}, {{8, 32}, {8, 64}, {8, 128}}, tail_call, tail_flops, tail_bytes};
 
 /* --- over n elements ----------------------------------------------------------------------------
  * VECTOR(op, dtype, FLOPs and arrays moved per element, sizes..., how to call) */
@@ -93,10 +151,9 @@ static volatile double sink;
 VECTOR(axpy, f32, 2.0, 3.0, CALL(axpy, f32)(s[0], 1e-7F, p[0], p[2]))
 VECTOR(scale, f32, 1.0, 2.0, CALL(scale, f32)(s[0], 0.7F, p[0], p[2]))
 VECTOR(add, f32, 1.0, 3.0, CALL(add, f32)(s[0], p[0], p[1], p[2]))
-VECTOR(softmax, f32, 5.0, 2.0, CALL(softmax, f32)(s[0], 0.125F, p[2], p[3]))
+VECTOR(softmax, f32, 5.0, 2.0, CALL(softmax, f32)(1, s[0], 0, 0.125F, p[2], s[0], p[3]))
 VECTOR(sumexp, f32, 3.0, 1.0, CALL(sumexp, f32)(s[0], p[0], p[2], p[3]))
-VECTOR(rmsnorm, f32, 4.0, 3.0, CALL(rmsnorm, f32)(s[0], p[0], p[1], 1e-5F, p[2]))
-VECTOR(layernorm, f32, 7.0, 4.0, CALL(layernorm, f32)(s[0], p[0], p[1], p[3], 1e-5F, p[2]))
+VECTOR(exp, f32, 1.0, 2.0, CALL(exp, f32)(s[0], p[0], p[2]))
 VECTOR(silu_mul, f32, 4.0, 3.0, CALL(silu_mul, f32)(s[0], p[0], p[1], p[2]))
 VECTOR(gelu_tanh, f32, 7.0, 2.0, CALL(gelu_tanh, f32)(s[0], p[0], p[2]))
 VECTOR(gelu_erf, f32, 5.0, 2.0, CALL(gelu_erf, f32)(s[0], p[0], p[2]))
@@ -104,6 +161,35 @@ VECTOR(dot, f64, 2.0, 3.0, sink = CALL(dot, f64)(s[0], p[0], (const double *)(co
 VECTOR(sum, f64, 1.0, 1.0, sink = CALL(sum, f64)(s[0], p[0]))
 VECTOR(ssq, f64, 3.0, 1.0, sink = CALL(ssq, f64)(s[0], p[0], 0.01))
 VECTOR(kl, f64, 8.0, 2.0, sink = CALL(kl, f64)(s[0], p[0], 9.0, p[1], 9.0))
+
+/* --- over m rows of n elements ------------------------------------------------------------------
+ * MATRIX(op, FLOPs per element, arrays of m rows and of one row moved, how to call) */
+
+#define MATRIX(op, flops_each, arrays_each, vectors, ...)                                          \
+    static void op##_call(any_fn *fn, const size_t *s, float *const *p)                            \
+    {                                                                                              \
+        const size_t m = s[0], n = s[1];                                                           \
+        __VA_ARGS__;                                                                               \
+    }                                                                                              \
+    static double op##_flops(const size_t *s)                                                      \
+    {                                                                                              \
+        return flops_each * (double)(s[0] * s[1]);                                                 \
+    }                                                                                              \
+    static double op##_bytes(const size_t *s)                                                      \
+    {                                                                                              \
+        return 4.0 * (arrays_each * (double)s[0] + vectors) * (double)s[1];                        \
+    }                                                                                              \
+    OP(op, f32) = {{"m", "n"}, {{1, 768}, {4, 768}, {32, 768}}, op##_call, op##_flops, op##_bytes};
+
+/* x of the fused norms, p[3], grows by p[0] with every call: slowly enough for f32. */
+MATRIX(rmsnorm, 4.0, 2.0, 1.0, CALL(rmsnorm, f32)(m, n, p[0], n, p[1], 1e-5F, p[2], n))
+MATRIX(layernorm, 7.0, 2.0, 2.0, CALL(layernorm, f32)(m, n, p[0], n, p[1], p[3], 1e-5F, p[2], n))
+MATRIX(add_rmsnorm, 5.0, 4.0, 1.0,
+       CALL(add_rmsnorm, f32)(m, n, p[3], n, p[0], n, p[1], 1e-5F, p[2], n))
+MATRIX(add_layernorm, 8.0, 4.0, 2.0,
+       CALL(add_layernorm, f32)(m, n, p[3], n, p[0], n, p[1], p[1], 1e-5F, p[2], n))
+MATRIX(bias_gelu_tanh, 8.0, 2.0, 1.0, CALL(bias_gelu_tanh, f32)(m, n, p[0], n, p[1], p[2], n))
+MATRIX(bias_gelu_erf, 6.0, 2.0, 1.0, CALL(bias_gelu_erf, f32)(m, n, p[0], n, p[1], p[2], n))
 
 static void rope_call(any_fn *fn, const size_t *s, float *const *p)
 {
@@ -165,7 +251,8 @@ static void call_once(void *user)
     ops[call->c->row->op]->call(call->c->row->fn, call->c->sizes, call->arrays);
 }
 
-/* 0: cosines, 1: sines (or any data in -1..1), 2: the same data, 3: doubles in -1..1. */
+/* 0: cosines, 1: sines (or any data in -1..1), 2: the same data, 3: doubles in -1..1, 4: a
+ * panel. */
 static void fill(float *const *p)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -179,6 +266,7 @@ static void fill(float *const *p)
     for (size_t i = 0; i < ARRAY_FLOATS / 2; i++) {
         ((double *)(void *)p[3])[i] = (double)p[0][i];
     }
+    memset(p[4], 0x3c, ARRAY_FLOATS * sizeof(float)); /* scales and weights of every dtype */
 }
 
 static void run_kernel(struct bench_state *state, const void *user)

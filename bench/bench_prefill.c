@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver/gemm_team.h"
 #include "iolaus/context.h"
 #include "measure.h"
 #include "schedule/cost.h"
@@ -14,6 +15,7 @@ struct prefill {
     struct iol_model *model;
     struct iol_geometry geometry;
     struct iol_worker *workers;
+    struct iol_team *team;
     size_t threads, count;
     int32_t *tokens;
     float *cos, *sin, *kv, *last, *logits; /* last: the final position after the final norm */
@@ -27,6 +29,7 @@ void prefill_close(struct prefill *p)
     for (size_t t = 0; p->workers && t < p->threads; t++) {
         iol_worker_close(&p->workers[t]);
     }
+    iol_team_close(p->team);
     iol_free(p->workers);
     iol_free(p->tokens);
     iol_free(p->cos);
@@ -50,7 +53,8 @@ static enum iol_status open_buffers(struct prefill *p)
     p->last = iol_alloc(a->d_model, sizeof *p->last);
     p->logits = iol_alloc(a->vocab, sizeof *p->logits);
     p->workers = iol_alloc(p->threads, sizeof *p->workers);
-    if (!p->cos || !p->sin || !p->kv || !p->last || !p->logits || !p->workers) {
+    p->team = iol_team_open(p->threads);
+    if (!p->team || !p->cos || !p->sin || !p->kv || !p->last || !p->logits || !p->workers) {
         status = iol_fail(IOL_E_NOMEM, "out of memory: a prefill of %zu tokens", p->count);
         goto out;
     }
@@ -139,23 +143,15 @@ void prefill_run(void *prefill)
         .edit_head = IOL_WHOLE,
     };
     if (iol_clean_blocks_open(m, &p->geometry, p->threads, &stream, 1, &blocks) != IOL_OK ||
-        iol_walk(p->workers, p->threads, blocks.blocks, blocks.block_count, NULL, keep_last, p) !=
+        iol_walk(p->team, p->workers, blocks.blocks, blocks.block_count, NULL, keep_last, p) !=
             IOL_OK) {
         fprintf(stderr, "iolaus_bench: %s\n", iol_error());
         exit(2);
     }
     iol_clean_blocks_close(&blocks);
-    const size_t panels = (m->unembed.n + IOLK_NR - 1) / IOLK_NR;
-#pragma omp parallel for num_threads((int)p->threads) schedule(static, 1)
-    for (size_t t = 0; t < p->threads; t++) {
-        const struct iol_gemm_part part = {.panel_begin = panels * t / p->threads,
-                                           .panel_end = panels * (t + 1) / p->threads};
-        uint64_t flops = 0;
-        if (part.panel_end > part.panel_begin) {
-            iol_gemm_block(&p->ctx->ops, 1, p->last, a->d_model, &m->unembed, &part,
-                           p->logits + part.panel_begin * IOLK_NR, a->vocab, &flops);
-        }
-    }
+    uint64_t flops = 0;
+    iol_gemm_team(p->team, &p->ctx->ops, 1, p->last, a->d_model, &m->unembed, NULL, p->logits,
+                  a->vocab, &flops);
 }
 
 size_t prefill_vocabulary(const struct prefill *prefill)

@@ -7,21 +7,7 @@
 #include <string.h>
 
 #include "base/base.h"
-
-/* Goals whose measurement is not built, with what is missing. */
-static const struct {
-    const char *id;
-    double target;
-    const char *reason;
-} not_built[] = {
-    {"K2", 1.85, "not built (weights as published: bf16, f16, int8, 4-bit panels)"},
-    {"K3a", 2.2, "not built (attention against PyTorch's SDPA)"},
-    {"K3c", 1.85, "not built (attention on 2 threads)"},
-    {"K4", 0.85, "not built (elementwise kernels against bandwidth and SLEEF's exp)"},
-    {"K6", 1.0, "not built (fast mode)"},
-    {"K7", 0.8, "not built (busy neighbours)"},
-    {"K8", 1.3, "not built (whole-model prefill against PyTorch and llama.cpp)"},
-};
+#include "peers/python_peer.h"
 
 bool goal_wanted(const struct goal_options *options, const char *id)
 {
@@ -68,6 +54,11 @@ static int by_order(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+double goal_foreign_seconds(void)
+{
+    return bench_foreign_seconds() - python_seconds();
+}
+
 /* The share of the peak of one call, interval over at least nine rounds of 2 ms. */
 struct bench_interval goal_peak_share(bench_call_fn *call, void *user, double flops, double seconds)
 {
@@ -97,6 +88,9 @@ static void print_setup(void)
     printf("machine %s\n", text);
     for (unsigned p = 0; p < PEER_COUNT; p++) {
         const char *reason;
+        if (peer_elsewhere((enum peer_id)p)) {
+            continue; /* says so itself when it is needed */
+        }
         const struct peer *peer = peer_get((enum peer_id)p, &reason);
         printf("%s %s: %s\n", peer ? "peer" : "skipped peer", peer_name((enum peer_id)p), reason);
     }
@@ -169,11 +163,6 @@ int bench_goals(int argc, char **argv)
 #define GOALS(name) goal_##name(&options, &report);
 #include "goals.def"
 #undef GOALS
-    for (size_t i = 0; i < sizeof not_built / sizeof *not_built; i++) {
-        if (goal_wanted(&options, not_built[i].id)) {
-            goal_skip(&report, not_built[i].id, not_built[i].target, not_built[i].reason);
-        }
-    }
     qsort(report.lines, report.count, sizeof *report.lines, by_order);
     for (size_t i = 0; i < report.count; i++) {
         puts(report.lines[i].text);

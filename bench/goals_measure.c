@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "goals.h"
+#include "pool.h"
 
 enum { MIN_ROUNDS = 9, MAX_ROUNDS = 900 };
 static const double batch_seconds = 1e-3, peak_seconds = 1e-4, close_enough = 0.02;
@@ -32,14 +33,40 @@ static void calls(struct contender *c, struct cell_run *run, size_t m, size_t co
     }
 }
 
+/* Seconds of this many calls. */
+static double turn(struct contender *c, struct cell_run *run, const struct gemm_cell *cell,
+                   size_t count)
+{
+    c->peer->set_threads(cell->threads);
+    if (c->peer->turn) {
+        return c->peer->turn(c->prepared, count);
+    }
+    if (cell->threads > 1 && c == &run->contenders[PEER_iolaus]) {
+        bench_settle(); /* the threads of the others are not ours */
+    }
+    if (!cell->cold || cell->threads > 1) {
+        calls(c, run, cell->m, 1); /* its weights back into the caches, its threads awake */
+    }
+    double begin = bench_clock(cell->threads);
+    calls(c, run, cell->m, count);
+    return bench_clock(cell->threads) - begin;
+}
+
 /* Prepare all for m rows, check what they compute, find the calls of a turn. False: someone
  * computes something else. */
-static bool prepare_cell(struct cell_run *run, const struct gemm_cell *cell, bool first)
+static bool prepare_cell(const struct goal_options *options, struct cell_run *run,
+                         const struct gemm_cell *cell, bool first)
 {
     for (unsigned p = 0; p < PEER_COUNT; p++) {
         struct contender *c = &run->contenders[p];
         char text[PEER_TEXT];
         const char *reason;
+        const bool elsewhere = peer_elsewhere((enum peer_id)p);
+        c->seconds.count = 0;
+        c->peer = NULL;
+        if (elsewhere && !options->full && (cell->shape->k != 768 || cell->shape->n != 3072)) {
+            continue; /* its own copies of the weights take time, too */
+        }
         c->peer = peer_get((enum peer_id)p, &reason);
         if (!c->peer) {
             continue;
@@ -57,14 +84,11 @@ static bool prepare_cell(struct cell_run *run, const struct gemm_cell *cell, boo
                     cell->shape->n, cell->m, text);
             return false;
         }
-        if (first && cell->cold) { /* every copy once: pages and translations are there */
+        if (first && cell->cold && !elsewhere) { /* every copy once: pages, translations */
             calls(c, run, cell->m, run->data.product.copies);
         }
-        double begin = bench_clock(cell->threads);
-        calls(c, run, cell->m, 1);
-        double one = bench_clock(cell->threads) - begin;
+        double one = turn(c, run, cell, 1);
         c->calls = one > batch_seconds ? 1 : (size_t)ceil(batch_seconds / (one + 1e-9));
-        c->seconds.count = 0;
     }
     run->peaks.count = run->reads.count = 0;
     return true;
@@ -109,13 +133,7 @@ static void one_round(struct cell_run *run, const struct gemm_cell *cell, size_t
             continue;
         }
         double before = bench_peak_sample(bench_machine()->isa, cell->threads, peak_seconds);
-        c->peer->set_threads(cell->threads);
-        if (!cell->cold) {
-            calls(c, run, cell->m, 1); /* its weights back into the caches */
-        }
-        double begin = bench_clock(cell->threads);
-        calls(c, run, cell->m, c->calls);
-        bench_samples_add(&c->seconds, (bench_clock(cell->threads) - begin) / (double)c->calls);
+        bench_samples_add(&c->seconds, turn(c, run, cell, c->calls) / (double)c->calls);
         if (c == &run->contenders[PEER_iolaus]) {
             peak += bench_peak_sample(bench_machine()->isa, cell->threads, peak_seconds) + before;
             turns += 2;
@@ -130,7 +148,7 @@ static void one_round(struct cell_run *run, const struct gemm_cell *cell, size_t
 static void measure_cell(const struct goal_options *options, struct cell_run *run,
                          struct gemm_cell *cell)
 {
-    const double begin = iol_seconds(), foreign = bench_foreign_seconds();
+    const double begin = iol_seconds(), foreign = goal_foreign_seconds();
     const double flops = 2 * (double)cell->m * (double)cell->shape->k * (double)cell->shape->n;
     const double bytes = 4 * (double)cell->shape->k * (double)cell->shape->n;
     for (size_t round = 0; round < MAX_ROUNDS; round++) {
@@ -167,7 +185,7 @@ static void measure_cell(const struct goal_options *options, struct cell_run *ru
         }
     }
     cell->measured = true;
-    cell->foreign = (bench_foreign_seconds() - foreign) / (iol_seconds() - begin);
+    cell->foreign = (goal_foreign_seconds() - foreign) / (iol_seconds() - begin);
     cell->disturbed = cell->threads > 1 && cell->foreign > 0.1;
     cell->rounds = ours->count;
     cell->gflops = flops / bench_interval_of(ours).median / 1e9;
@@ -231,7 +249,7 @@ static bool measure_shape(const struct goal_options *options, struct gemm_cell *
         if (first) {
             gemm_data_open(cells[i].shape, cells[i].cold, most, &run.data);
         }
-        agreed = prepare_cell(&run, &cells[i], first);
+        agreed = prepare_cell(options, &run, &cells[i], first);
         first = false;
         if (agreed) {
             measure_cell(options, &run, &cells[i]);
@@ -241,9 +259,8 @@ static bool measure_shape(const struct goal_options *options, struct gemm_cell *
     for (unsigned p = 0; p < PEER_COUNT; p++) {
         struct contender *c = &run.contenders[p];
         const char *reason;
-        const struct peer *peer = peer_get((enum peer_id)p, &reason);
-        if (peer) {
-            peer->release(c->prepared);
+        if (c->prepared) { /* also of one that has left the last cell */
+            peer_get((enum peer_id)p, &reason)->release(c->prepared);
         }
         bench_samples_free(&c->seconds);
     }

@@ -33,6 +33,25 @@ double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds);
 /* Read bandwidth from DRAM of `threads` threads now, bytes/s: a window of a buffer larger than any
  * cache. 0: no memory. */
 double bench_read_sample(size_t threads);
+/* Additions per second of a chain in which each waits for the one before: the clock in Hz, where
+ * an addition takes one cycle. 0 where this architecture has no such loop. */
+double bench_clock_sample(double seconds);
+
+enum bench_level { BENCH_L1, BENCH_L2, BENCH_L3, BENCH_DRAM, BENCH_LEVELS };
+const char *bench_level_name(enum bench_level level);
+/* Bytes that a cache holds; SIZE_MAX for DRAM. */
+size_t bench_level_bytes(enum bench_level level);
+/* The first level that holds so many bytes. */
+enum bench_level bench_level_of(double bytes);
+
+/* Read: two arrays as one; update: y = x + y, two loads and a store. */
+enum bench_mix { BENCH_READ, BENCH_UPDATE, BENCH_MIXES };
+/* Bytes/s that `threads` threads move now with the ISA's full vectors, each in arrays of its own
+ * that lie in `level`, for about `seconds` (DRAM: one pass over 8 MiB). */
+double bench_stream_sample(enum iolk_isa isa, enum bench_level level, enum bench_mix mix,
+                           size_t threads, double seconds);
+/* The faster of both mixes, the better of two tries: the roof of the level. */
+double bench_roof_sample(enum iolk_isa isa, enum bench_level level, size_t threads, double seconds);
 
 /* A growing list of figures. Zeroed is empty. */
 struct bench_samples {
@@ -63,10 +82,15 @@ struct bench_work {
 };
 /* Calls per batch so that a batch takes at least `seconds`. */
 size_t bench_batch_size(bench_call_fn *call, void *user, double seconds);
-/* Time call(user) in batches of at least 0.2 ms, a peak sample after each. Counters: GFLOP/s, GB/s,
- * peak% (median over batches). */
+/* Time call(user) in batches of at least 0.2 ms, samples of the roofs beside them. Counters:
+ * GFLOP/s, GB/s; peak%, roof% (of the lower of peak and bandwidth of the level; medians over
+ * batches); level (1 to 4: L1 to DRAM, the first that holds the bytes of a call); per call and
+ * where the machine has them: cycles, instructions, cache_misses, joules. */
 void bench_time(struct bench_state *state, bench_call_fn *call, void *user,
                 const struct bench_work *work);
+/* The same for data that come from a known level, as cold weights from DRAM. */
+void bench_time_at(struct bench_state *state, bench_call_fn *call, void *user,
+                   const struct bench_work *work, enum bench_level level);
 
 /* Whole text formatted into the caller's buffer: what is printed and stored about the machine. */
 void bench_machine_text(char *text, size_t size);

@@ -48,8 +48,8 @@ static uint64_t xcr0(void)
 
 uint32_t iolk_isa_detect(void)
 {
-    enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX = 1 << 28 };        /* leaf 1 ecx */
-    enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 }; /* leaf 7 ebx */
+    enum { FMA = 1 << 12, OSXSAVE = 1 << 27, AVX = 1 << 28, F16C = 1 << 29 }; /* leaf 1 ecx */
+    enum { AVX2 = 1 << 5, F = 1 << 16, DQ = 1 << 17, BW = 1 << 30 };          /* leaf 7 ebx */
     const unsigned vl = 1U << 31;
     const uint64_t ymm_state = 0x6,
                    zmm_state = 0xe6; /* XCR0: SSE, AVX; opmask, both halves of zmm */
@@ -62,7 +62,8 @@ uint32_t iolk_isa_detect(void)
         return 0;
     }
     uint32_t mask = 1U << IOLK_ISA_SCALAR;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2)) {
+    const int f16c = (c & F16C) != 0;
+    if (!f16c || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & AVX2)) {
         return mask;
     }
     mask |= 1U << IOLK_ISA_AVX2;

@@ -14,12 +14,13 @@
 enum {
     IOLK_MR = 8,      /* rows of a GEMM tile */
     IOLK_NR = 48,     /* columns of a GEMM panel: 3 zmm, 6 ymm, 12 NEON registers */
+    IOLK_WIDE_MR = 4, /* rows of a tile whose weights are widened in registers */
     IOLK_LANES = 16,  /* virtual lanes of L16 and D16 */
     IOLK_CHUNK = 1024 /* columns of a reduction chunk over the vocabulary */
 };
 
 /* C = init + A * B, one FMA chain per element in ascending k.
- *   m 1..IOLK_MR rows, n 1..IOLK_NR columns, k >= 0
+ *   m >= 1 rows: all that share B, the variant cuts them into tiles; n 1..IOLK_NR columns; k >= 0
  *   A (m, k) ld_a      B (k, n) ld_b: a packed panel (ld_b = IOLK_NR) or any row-major matrix
  *   init NULL: chains start from 0; ld_init 0: from init[j] (a bias); else from init[i * ld_init +
  * j] (may be C itself) C (m, n) ld_c ahead: NULL, or memory that will be read soon; ahead_lines
@@ -27,6 +28,22 @@ enum {
 typedef void iolk_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t ld_a,
                               const float *b, size_t ld_b, const float *init, size_t ld_init,
                               float *c, size_t ld_c, const void *ahead, size_t ahead_lines);
+
+/* The same over weights that stay as published: bf16, f16, and ggml's Q8_0, Q4_0, Q4_1, Q4_K as
+ * q80, q40, q41, q4k. Each weight is widened in registers, which is exact but for the last addition
+ * of q41 and q4k (panel_layout.h), then c = fma(a, w, c) for k0 <= k < k1. m 1..IOLK_WIDE_MR rows,
+ * n 1..IOLK_NR columns   A (m, k1 - k0) ld_a: its column 0 belongs to k0 panel: one whole panel,
+ * from k = 0 (panel_layout.h)   init, C: as in gemm_f32 widened: NULL; or (k1 - k0, IOLK_NR), where
+ * the weights of all 48 columns go too, for other rows: the stores hide behind the products. */
+typedef void iolk_gemm_widened_fn(size_t m, size_t n, size_t k0, size_t k1, const float *a,
+                                  size_t ld_a, const void *panel, const float *init, size_t ld_init,
+                                  float *c, size_t ld_c, float *restrict widened);
+typedef iolk_gemm_widened_fn iolk_gemm_bf16_fn, iolk_gemm_f16_fn, iolk_gemm_q80_fn,
+    iolk_gemm_q40_fn, iolk_gemm_q41_fn, iolk_gemm_q4k_fn;
+/* Steps k0 .. k1 of such a panel as f32: out (k1 - k0, IOLK_NR), a piece of an f32 panel. */
+typedef void iolk_widen_fn(size_t k0, size_t k1, const void *restrict panel, float *restrict out);
+typedef iolk_widen_fn iolk_widen_bf16_fn, iolk_widen_f16_fn, iolk_widen_q80_fn, iolk_widen_q40_fn,
+    iolk_widen_q41_fn, iolk_widen_q4k_fn;
 
 /* out[i] = chain over j ascending of fma(q[i][j], k[i][j], .) from 0; q (m, n) ld_q, k (m, n) ld_k.
  * m independent chains. */
@@ -40,20 +57,44 @@ typedef void iolk_scale_f32_fn(size_t n, float a, const float *x, float *y);
 /* y[i] = x[i] + c[i]; y may be x */
 typedef void iolk_add_f32_fn(size_t n, const float *x, const float *c, float *y);
 
-/* scores[i] = expf(scores[i] * scale - m), m = max over i of scores[i] * scale; *out_rcp = 1 /
- * L16(scores). n >= 1. */
-typedef void iolk_softmax_f32_fn(size_t n, float scale, float *restrict scores,
-                                 float *restrict out_rcp);
+/* Rows of scores, ld apart, row r of n + r * step elements: scores[i] = expf(scores[i] * scale -
+ * m), m = max over i of scores[i] * scale; out_rcp[r] = 1 / L16(scores). m 1..IOLK_MR rows, n >= 1.
+ */
+typedef void iolk_softmax_f32_fn(size_t m, size_t n, size_t step, float scale,
+                                 float *restrict scores, size_t ld, float *restrict out_rcp);
+/* The last keys of m rows of attention, n columns, and their division. Row r, with keys = first + r
+ * * step: for j < keys ascending y[r] = fma(e[r][j], v[r * ld_row + j * ld_key ..], y[r]); then
+ * y[r] = factor[r] * y[r]. e ld_e, y ld_y. */
+typedef void iolk_tail_f32_fn(size_t m, size_t n, size_t first, size_t step,
+                              const float *restrict e, size_t ld_e, const float *restrict v,
+                              size_t ld_row, size_t ld_key, const float *restrict factor,
+                              float *restrict y, size_t ld_y);
 /* *out_max = max x[i]; *out_sum = L16(expf(x[i] - *out_max)). n >= 1. */
 typedef void iolk_sumexp_f32_fn(size_t n, const float *restrict x, float *restrict out_max,
                                 float *restrict out_sum);
 
-/* y = (x * r) * gain, r = 1 / sqrt(L16(x * x) / n + eps). n >= 1. */
-typedef void iolk_rmsnorm_f32_fn(size_t n, const float *restrict x, const float *restrict gain,
-                                 float eps, float *restrict y);
-/* d = x - L16(x) / n; y = fma(d * r, gain, bias), r = 1 / sqrt(L16(d * d) / n + eps). n >= 1. */
-typedef void iolk_layernorm_f32_fn(size_t n, const float *restrict x, const float *restrict gain,
-                                   const float *restrict bias, float eps, float *restrict y);
+/* Norms of m rows, each on its own: x (m, n) ld_x, y (m, n) ld_y, gain and bias n. n >= 1.
+ * y = (x * r) * gain, r = 1 / sqrt(L16(x * x) / n + eps). */
+typedef void iolk_rmsnorm_f32_fn(size_t m, size_t n, const float *restrict x, size_t ld_x,
+                                 const float *restrict gain, float eps, float *restrict y,
+                                 size_t ld_y);
+/* d = x - L16(x) / n; y = fma(d * r, gain, bias), r = 1 / sqrt(L16(d * d) / n + eps). */
+typedef void iolk_layernorm_f32_fn(size_t m, size_t n, const float *restrict x, size_t ld_x,
+                                   const float *restrict gain, const float *restrict bias,
+                                   float eps, float *restrict y, size_t ld_y);
+/* x = x + c, c (m, n) ld_c; then the norm of x: the bits of add and the norm one after the other.
+ */
+typedef void iolk_add_rmsnorm_f32_fn(size_t m, size_t n, float *restrict x, size_t ld_x,
+                                     const float *restrict c, size_t ld_c,
+                                     const float *restrict gain, float eps, float *restrict y,
+                                     size_t ld_y);
+typedef void iolk_add_layernorm_f32_fn(size_t m, size_t n, float *restrict x, size_t ld_x,
+                                       const float *restrict c, size_t ld_c,
+                                       const float *restrict gain, const float *restrict bias,
+                                       float eps, float *restrict y, size_t ld_y);
+
+/* y[i] = expf(x[i]); y may be x */
+typedef void iolk_exp_f32_fn(size_t n, const float *x, float *y);
 
 /* y = (gate / (1 + expf(-gate))) * up; y may be gate or up */
 typedef void iolk_silu_mul_f32_fn(size_t n, const float *gate, const float *up, float *y);
@@ -61,6 +102,12 @@ typedef void iolk_silu_mul_f32_fn(size_t n, const float *gate, const float *up, 
 typedef void iolk_gelu_tanh_f32_fn(size_t n, const float *x, float *y);
 /* h = 0.5f * x; y = fma(h, erff(x * 0.70710678f), h); y may be x */
 typedef void iolk_gelu_erf_f32_fn(size_t n, const float *x, float *y);
+/* y = gelu(x + bias) of m rows, the sum rounded: the bits of add and gelu one after the other.
+ * x (m, n) ld_x, y (m, n) ld_y, bias n; y may be x where ld_y is ld_x. */
+typedef void iolk_bias_gelu_tanh_f32_fn(size_t m, size_t n, const float *x, size_t ld_x,
+                                        const float *bias, float *y, size_t ld_y);
+typedef void iolk_bias_gelu_erf_f32_fn(size_t m, size_t n, const float *x, size_t ld_x,
+                                       const float *bias, float *y, size_t ld_y);
 
 /* Rotates `heads` heads of 2 * half elements, ld apart, in place: with x1 the first and x2 the
  * second half, x1' = fma(-x2, sin, x1 * cos), x2' = fma(x1, sin, x2 * cos). cos, sin: half
@@ -82,17 +129,35 @@ typedef double iolk_kl_f64_fn(size_t n, const float *x, double lse_x, const floa
 /* O(op, dtype): every op, in the order of the table. */
 #define IOLK_OPS(O)                                                                                \
     O(gemm, f32)                                                                                   \
+    O(gemm, bf16)                                                                                  \
+    O(gemm, f16)                                                                                   \
+    O(gemm, q80)                                                                                   \
+    O(gemm, q40)                                                                                   \
+    O(gemm, q41)                                                                                   \
+    O(gemm, q4k)                                                                                   \
+    O(widen, bf16)                                                                                 \
+    O(widen, f16)                                                                                  \
+    O(widen, q80)                                                                                  \
+    O(widen, q40)                                                                                  \
+    O(widen, q41)                                                                                  \
+    O(widen, q4k)                                                                                  \
     O(chains, f32)                                                                                 \
     O(axpy, f32)                                                                                   \
     O(scale, f32)                                                                                  \
     O(add, f32)                                                                                    \
     O(softmax, f32)                                                                                \
+    O(tail, f32)                                                                                   \
     O(sumexp, f32)                                                                                 \
     O(rmsnorm, f32)                                                                                \
     O(layernorm, f32)                                                                              \
+    O(add_rmsnorm, f32)                                                                            \
+    O(add_layernorm, f32)                                                                          \
+    O(exp, f32)                                                                                    \
     O(silu_mul, f32)                                                                               \
     O(gelu_tanh, f32)                                                                              \
     O(gelu_erf, f32)                                                                               \
+    O(bias_gelu_tanh, f32)                                                                         \
+    O(bias_gelu_erf, f32)                                                                          \
     O(rope, f32)                                                                                   \
     O(dot, f64)                                                                                    \
     O(sum, f64)                                                                                    \
@@ -119,7 +184,8 @@ struct iolk_ops {
     IOLK_OPS(O)
 #undef O
     enum iolk_isa chosen[IOLK_OP_COUNT]; /* which ISA's variant each op got */
-    size_t l2_bytes; /* of one core: what the driver's block sizes follow from */
+    size_t l2_bytes;              /* of one core: what the driver's block sizes follow from */
+    const struct iolk_fast *fast; /* NULL: exact; else the fast mode's (fast/fast.h) */
 };
 
 /* Prototypes of every variant in registry.def. */

@@ -1,141 +1,192 @@
 /* perf/peak: what this machine can do, as one JSON object on standard output.
  *
- * FMA peak of every ISA by iol_machine_probe, and the bandwidth of the axpy kernel (two loads and a
- * store an element) on working sets that fit L1, L2, L3 and none of them, for 1 thread and for all.
- * Medians over rounds that take turns. */
-#include <omp.h>
+ * FMA peak of every ISA: chains in registers, and the registry's GEMM as iol_machine_probe runs it;
+ * bandwidth of L1, L2, L3 and DRAM with the newest ISA: reading, and y = x + y (two loads and a
+ * store); for every thread count from 1 to all, or 1, 2, 4, ... and all where there are more than
+ * 8. The clock by a chain of additions. Medians over rounds in which everything takes turns. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
 #include "base/context.h"
+#include "measure.h"
 
-enum { ROUNDS = 9, LEVELS = 4 };
+enum { ROUNDS = 9, COUNTS = 16, CELLS = 1024 };
 
-static int compare(const void *a, const void *b)
+/* One figure: how to sample it, and its samples. */
+struct cell {
+    const char *group, *name, *mix; /* "fma_gflops", "avx2"; "bandwidth_gbytes", "L1", "read" */
+    size_t threads;
+    enum iolk_isa isa;
+    enum bench_level level;
+    struct iol_ctx *ctx; /* of a probe */
+    struct bench_samples samples;
+};
+
+static struct cell cells[CELLS];
+static size_t cell_count;
+
+static struct cell *add_cell(const char *group, const char *name, const char *mix, size_t threads)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values)
-{
-    qsort(values, ROUNDS, sizeof *values, compare);
-    return values[ROUNDS / 2];
-}
-
-/* Bytes per second of `threads` threads, each running axpy over its own two arrays of `floats`
- * elements. */
-static double bandwidth(const struct iol_ctx *ctx, size_t threads, float *memory, size_t floats,
-                        double seconds)
-{
-    double sum = 0;
-#pragma omp parallel num_threads((int)threads) default(none) shared(ctx, memory, floats, seconds) reduction(+ : sum)
-    {
-        float *x = memory + (size_t)omp_get_thread_num() * 2 * floats, *y = x + floats;
-        memset(x, 0, 2 * floats * sizeof *x);
-        size_t passes = 0;
-        double begin = iol_seconds(), now = begin;
-        do {
-            for (size_t i = 0; i < floats; i += 4096) {
-                ctx->ops.axpy_f32(floats - i < 4096 ? floats - i : 4096, 0.5f, x + i, y + i);
-            }
-            passes++;
-            now = iol_seconds();
-        } while (now - begin < seconds);
-        sum += (double)passes * (double)floats * 3 * sizeof(float) / (now - begin);
+    if (cell_count == CELLS) {
+        fprintf(stderr, "iolaus_peak: more than %d figures\n", (int)CELLS);
+        exit(1);
     }
-    return sum;
+    cells[cell_count] = (struct cell){.group = group, .name = name, .mix = mix, .threads = threads};
+    return &cells[cell_count++];
 }
 
-static enum iol_status print_peaks(size_t all)
+static size_t thread_counts(size_t all, size_t out[COUNTS])
 {
-    printf("  \"fma_gflops\": {");
-    for (size_t i = 0, printed = 0; i < iol_isa_count(); i++) {
-        if (!iol_isa_available(i)) {
-            continue;
+    size_t count = 0;
+    for (size_t t = 1; t < all && count<COUNTS - 1; t += all> 8 ? t : 1) {
+        out[count++] = t;
+    }
+    out[count++] = all;
+    return count;
+}
+
+static enum iol_status add_cells(void)
+{
+    static const char *const mixes[BENCH_MIXES] = {"read", "update"};
+    const struct bench_machine *m = bench_machine();
+    size_t counts[COUNTS], count = thread_counts(m->threads, counts);
+    for (unsigned isa = 0; isa < IOLK_ISA_COUNT; isa++) {
+        for (size_t t = 0; m->mask >> isa & 1U && t < count; t++) {
+            add_cell("fma_gflops", iolk_isa_name((enum iolk_isa)isa), NULL, counts[t])->isa =
+                (enum iolk_isa)isa;
         }
-        printf("%s\"%s\": {", printed++ ? ", " : "", iol_isa_name(i));
-        for (size_t t = 0; t < 2 && (t == 0 || all > 1); t++) {
+    }
+    for (unsigned isa = 0; isa < IOLK_ISA_COUNT; isa++) {
+        for (size_t t = 0; m->mask >> isa & 1U && t < count; t++) {
             struct iol_ctx_settings settings;
-            struct iol_ctx *ctx = NULL;
+            struct cell *cell =
+                add_cell("probe_gflops", iolk_isa_name((enum iolk_isa)isa), NULL, counts[t]);
             iol_ctx_settings_default(&settings);
-            settings.isa = iol_isa_name(i);
-            settings.threads = t ? all : 1;
-            enum iol_status status = iol_ctx_open(&settings, &ctx);
-            double values[ROUNDS];
-            for (size_t r = 0; status == IOL_OK && r < ROUNDS; r++) {
-                struct iol_machine m = {.struct_size = sizeof m};
-                status = iol_machine_probe(ctx, 0.03, &m);
-                values[r] = m.peak_flops;
-            }
-            iol_ctx_close(ctx);
+            settings.isa = cell->name;
+            settings.threads = counts[t];
+            enum iol_status status = iol_ctx_open(&settings, &cell->ctx);
             if (status != IOL_OK) {
                 return status;
             }
-            printf("%s\"%zu\": %.1f", t ? ", " : "", settings.threads, median(values) / 1e9);
         }
-        printf("}");
     }
-    printf("},\n");
+    for (unsigned i = 0; i < (unsigned)BENCH_LEVELS * BENCH_MIXES * count; i++) {
+        const unsigned mix = i / (unsigned)count % BENCH_MIXES;
+        const enum bench_level level = (enum bench_level)(i / (unsigned)count / BENCH_MIXES);
+        struct cell *cell = add_cell("bandwidth_gbytes", bench_level_name(level), mixes[mix],
+                                     counts[i % (unsigned)count]);
+        cell->level = level;
+        cell->isa = m->isa;
+    }
+    add_cell("clock_ghz", NULL, NULL, 1);
     return IOL_OK;
+}
+
+static enum iol_status sample(struct cell *cell)
+{
+    double value = 0;
+    if (cell->ctx) {
+        struct iol_machine m = {.struct_size = sizeof m};
+        enum iol_status status = iol_machine_probe(cell->ctx, 0.01, &m);
+        if (status != IOL_OK) {
+            return status;
+        }
+        value = m.peak_flops;
+    } else if (cell->mix) {
+        value = bench_stream_sample(cell->isa, cell->level,
+                                    strcmp(cell->mix, "read") == 0 ? BENCH_READ : BENCH_UPDATE,
+                                    cell->threads, 0.005);
+    } else if (cell->name) {
+        value = bench_peak_sample(cell->isa, cell->threads, 0.01);
+    } else {
+        value = bench_clock_sample(0.005);
+    }
+    bench_samples_add(&cell->samples, value / 1e9);
+    return IOL_OK;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* {"GROUP": {"NAME": {"MIX": {"THREADS": median}}}}, each level where the cell has one. */
+static void print_cells(void)
+{
+    for (size_t i = 0; i < cell_count; i++) {
+        const struct cell *cell = &cells[i], *before = i ? cell - 1 : NULL;
+        const bool group = !before || !same(before->group, cell->group),
+                   name = group || !same(before->name, cell->name),
+                   mix = name || !same(before->mix, cell->mix);
+        if (before) {
+            printf("%s%s%s", mix ? "}" : "", before->mix && name ? "}" : "",
+                   group && before->name ? "}" : "");
+        }
+        if (group) {
+            printf("%s\n  \"%s\": {", before ? "," : "", cell->group);
+        }
+        if (cell->name && name) {
+            printf("%s\"%s\": {", group ? "" : ", ", cell->name);
+        }
+        if (cell->mix && mix) {
+            printf("%s\"%s\": {", name ? "" : ", ", cell->mix);
+        }
+        printf("%s\"%zu\": %.4g", mix ? "" : ", ", cell->threads,
+               bench_interval_of(&cell->samples).median);
+    }
+    printf("}\n}\n");
+}
+
+static int usage(const char *program, int status)
+{
+    fprintf(status ? stderr : stdout,
+            "usage: %s [--rounds N]\n"
+            "Prints JSON: FMA peak per ISA (registers; and the registry's GEMM), bandwidth of L1, "
+            "L2, L3\n"
+            "and DRAM per thread count, clock. Medians of N rounds (%d), about 1 s each on 2 "
+            "processors.\n"
+            "IOL_ISA narrows the instruction sets, taskset the processors.\n",
+            program, (int)ROUNDS);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct iol_ctx *ctx = NULL;
+    size_t rounds = ROUNDS;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        return usage(argv[0], 0);
+    }
+    if (argc == 3 && strcmp(argv[1], "--rounds") == 0) {
+        rounds = strtoul(argv[2], NULL, 10);
+    }
+    if ((argc != 1 && argc != 3) || rounds == 0) {
+        return usage(argv[0], 2);
+    }
+    const struct bench_machine *machine = bench_machine();
     struct iol_machine m = {.struct_size = sizeof m};
-    float *memory = NULL;
-    if (argc > 1) {
-        printf("usage: %s    (prints JSON: FMA peak per ISA, bandwidth per cache level, by thread "
-               "count)\n",
-               argv[0]);
-        return strcmp(argv[1], "--help") == 0 ? 0 : 2;
-    }
-    enum iol_status status = iol_ctx_open(NULL, &ctx);
-    IOL_TRY(status);
-    IOL_TRY(iol_machine_probe(ctx, 0, &m));
-    const size_t all = iol_ctx_threads(ctx), l1 = m.l1_bytes ? m.l1_bytes : 32768,
-                 l2 = m.l2_bytes ? m.l2_bytes : 1 << 20;
-    const size_t l3 = m.l3_bytes > 4 * l2 ? m.l3_bytes : 4 * l2, dram = (size_t)512 << 20;
-    const struct {
-        const char *name;
-        size_t bytes; /* of both arrays of a thread */
-    } levels[LEVELS] = {{"l1", l1 / 2},
-                        {"l2", l2 / 2},
-                        {"l3", l3 / 2 / all < 2 * l2 ? 2 * l2 : l3 / 2 / all},
-                        {"dram", dram}};
-    memory = iol_alloc(all, dram);
-    if (!memory) {
-        status = iol_fail(IOL_E_NOMEM, "out of memory: %zu MiB", all * dram >> 20);
-        goto out;
-    }
-    printf(
-        "{\n  \"cpu\": \"%s\",\n  \"isa\": \"%s\",\n  \"compiler\": \"%s\",\n  \"threads\": %zu,\n",
-        m.cpu, iol_ctx_isa(ctx), __VERSION__, all);
-    printf("  \"l1_bytes\": %zu, \"l2_bytes\": %zu, \"l3_bytes\": %zu,\n", m.l1_bytes, m.l2_bytes,
-           m.l3_bytes);
-    IOL_TRY(print_peaks(all));
-    printf("  \"axpy_gbytes\": {");
-    for (size_t level = 0; level < LEVELS; level++) {
-        printf("%s\"%s\": {", level ? ", " : "", levels[level].name);
-        for (size_t t = 0; t < 2 && (t == 0 || all > 1); t++) {
-            double values[ROUNDS];
-            for (size_t r = 0; r < ROUNDS; r++) {
-                values[r] = bandwidth(ctx, t ? all : 1, memory,
-                                      levels[level].bytes / 2 / sizeof(float), 0.02);
-            }
-            printf("%s\"%zu\": %.1f", t ? ", " : "", t ? all : (size_t)1, median(values) / 1e9);
+    enum iol_status status = IOL_OK;
+    IOL_TRY(add_cells());
+    IOL_TRY(iol_machine_probe(cells[0].ctx, 0, &m));
+    for (size_t round = 0; round < rounds; round++) {
+        for (size_t i = 0; i < cell_count; i++) {
+            IOL_TRY(sample(&cells[i]));
         }
-        printf("}");
     }
-    printf("}\n}\n");
+    printf("{\n  \"cpu\": \"%s\",\n  \"isa\": \"%s\",\n  \"compiler\": \"%s\",\n", m.cpu,
+           iolk_isa_name(machine->isa), __VERSION__);
+    printf("  \"threads\": %zu,\n  \"rounds\": %zu,\n", machine->threads, rounds);
+    printf("  \"l1_bytes\": %zu,\n  \"l2_bytes\": %zu,\n  \"l3_bytes\": %zu,", m.l1_bytes,
+           m.l2_bytes, m.l3_bytes);
+    print_cells();
 out:
     if (status != IOL_OK) {
         fprintf(stderr, "iolaus_peak: %s\n", iol_error());
     }
-    iol_free(memory);
-    iol_ctx_close(ctx);
+    for (size_t i = 0; i < cell_count; i++) {
+        iol_ctx_close(cells[i].ctx);
+        bench_samples_free(&cells[i].samples);
+    }
     return status == IOL_OK ? 0 : 1;
 }

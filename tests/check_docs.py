@@ -18,7 +18,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOPS = "include|kernels|runtime|bench|perf|tests|docs|cmake"
 # Absolute paths that mean the same everywhere.
-PLACES = ("/usr", "/tmp", "/proc", "/dev", "/etc")
+PLACES = ("/usr", "/tmp", "/proc", "/sys", "/dev", "/etc")
 # Words that praise instead of saying something; and words that are no part of the subject (written in two parts, so
 # that this list does not hold them).
 PRAISE = ("blazing", "seamless", "cutting-edge", "state-of-the-art", "powerful", "effortless", "lightning", "revolutionary",

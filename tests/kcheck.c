@@ -431,7 +431,7 @@ static void stage(const struct kc_op *op, struct kc_case *c, size_t index)
 {
     void *p[KC_ARRAYS];
     for (size_t i = 0; i < c->arrays; i++) {
-        uint64_t seed = (index * KC_KINDS + c->kind) * KC_ARRAYS + i;
+        uint64_t seed = (index * KC_KINDS + c->kind) * 4 + i;
         p[i] = mem.stage[i];
         if (c->array[i].role != KC_OUT) {
             kc_fill(&c->array[i], p[i], c->kind, i == 0, seed << 20);

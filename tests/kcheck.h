@@ -27,7 +27,7 @@ enum kc_kind {
 };
 enum kc_role { KC_IN, KC_OUT, KC_INOUT };
 enum kc_place { KC_END, KC_START, KC_MIDDLE, KC_PLACES };
-enum { KC_ARRAYS = 4, KC_SIZES = 5, KC_TEXT = 512, KC_CAPACITY = 1 << 17 /* bytes of an array */ };
+enum { KC_ARRAYS = 5, KC_SIZES = 5, KC_TEXT = 512, KC_CAPACITY = 1 << 17 /* bytes of an array */ };
 
 struct kc_array {
     size_t rows, columns, ld; /* elements; ld >= columns */

@@ -163,8 +163,10 @@ const struct kcb_sabotage kcb_sabotages[] = {
     {"reads before the start", NULL, read_before, true, NULL},
     {"leaves the last result unwritten", NULL, forget_last, false, NULL},
     {"turns -0 into 0", NULL, lose_minus_zero, false,
-     "softmax_f32,sumexp_f32,chains_f32,gelu_erf_f32"},
-    {"flushes denormals", flush, keep, false, "kl_f64"},
+     "softmax_f32,sumexp_f32,exp_f32,chains_f32,gelu_erf_f32,bias_gelu_erf_f32,widen_f16,widen_q80,"
+     "widen_q40,widen_q41,widen_q4k"},
+    {"flushes denormals", flush, keep, false,
+     "kl_f64,widen_bf16,widen_f16,widen_q80,widen_q40,widen_q41,widen_q4k"}, /* no f32 operation */
 };
 const size_t kcb_sabotage_count = sizeof kcb_sabotages / sizeof *kcb_sabotages;
 
@@ -283,11 +285,10 @@ static void silu_mul_reciprocal(size_t n, const float *gate, const float *up, fl
 }
 
 /* Variance as E(x^2) - E(x)^2, which cancels. */
-static void layernorm_one_pass(size_t n, const float *restrict x, const float *restrict gain,
-                               const float *restrict bias, float eps, float *restrict y)
+static void layernorm_one_pass_row(size_t n, const float *restrict x, const float *restrict gain,
+                                   const float *restrict bias, float eps, float *restrict y)
 {
     float sum = 0.0f, squares = 0.0f;
-    kcb_fired++;
     for (size_t i = 0; i < n; i++) {
         sum += x[i];
         squares = fmaf(x[i], x[i], squares);
@@ -295,6 +296,44 @@ static void layernorm_one_pass(size_t n, const float *restrict x, const float *r
     float mean = sum / (float)n, r = 1.0f / sqrtf(squares / (float)n - mean * mean + eps);
     for (size_t i = 0; i < n; i++) {
         y[i] = fmaf((x[i] - mean) * r, gain[i], bias[i]);
+    }
+}
+
+static void layernorm_one_pass(size_t m, size_t n, const float *restrict x, size_t ld_x,
+                               const float *restrict gain, const float *restrict bias, float eps,
+                               float *restrict y, size_t ld_y)
+{
+    kcb_fired++;
+    for (size_t r = 0; r < m; r++) {
+        layernorm_one_pass_row(n, x + r * ld_x, gain, bias, eps, y + r * ld_y);
+    }
+}
+
+/* Normalises the residual that was there before the addition. */
+static void add_rmsnorm_of_old(size_t m, size_t n, float *restrict x, size_t ld_x,
+                               const float *restrict c, size_t ld_c, const float *restrict gain,
+                               float eps, float *restrict y, size_t ld_y)
+{
+    kcb_fired++;
+    for (size_t r = 0; r < m; r++, x += ld_x, c += ld_c, y += ld_y) {
+        float squares = 0.0f;
+        for (size_t i = 0; i < n; i++) {
+            squares = fmaf(x[i], x[i], squares);
+        }
+        float factor = 1.0f / sqrtf(squares / (float)n + eps);
+        for (size_t i = 0; i < n; i++) {
+            x[i] += c[i];
+            y[i] = x[i] * factor * gain[i];
+        }
+    }
+}
+
+/* Another exponential, right within 1 ULP: the bits must tell. */
+static void exp_of_libm(size_t n, const float *x, float *y)
+{
+    kcb_fired++;
+    for (size_t i = 0; i < n; i++) {
+        y[i] = (float)exp((double)x[i]);
     }
 }
 
@@ -308,6 +347,33 @@ static void sumexp_without_max(size_t n, const float *restrict x, float *restric
     for (size_t i = 0; i < n; i++) {
         *out_max = x[i] > *out_max ? x[i] : *out_max;
         *out_sum += expf(x[i]);
+    }
+}
+
+/* All rows as long as the first. */
+static void softmax_one_length(size_t m, size_t n, size_t step, float scale, float *restrict scores,
+                               size_t ld, float *restrict out_rcp)
+{
+    (void)step;
+    kcb_fired++;
+    iolk_softmax_f32_scalar(m, n, 0, scale, scores, ld, out_rcp);
+}
+
+/* Masked keys added as 0 times their value: NaN where that is not finite, and -0 becomes 0. */
+static void tail_masked(size_t m, size_t n, size_t first, size_t step, const float *restrict e,
+                        size_t ld_e, const float *restrict v, size_t ld_row, size_t ld_key,
+                        const float *restrict factor, float *restrict y, size_t ld_y)
+{
+    kcb_fired++;
+    for (size_t r = 0; r < m; r++) {
+        for (size_t c = 0; c < n; c++) {
+            float sum = y[r * ld_y + c];
+            for (size_t j = 0; j < first + (m - 1) * step; j++) {
+                float weight = j < first + r * step ? e[r * ld_e + j] : 0.0f;
+                sum = fmaf(weight, v[r * ld_row + j * ld_key + c], sum);
+            }
+            y[r * ld_y + c] = factor[r] * sum;
+        }
     }
 }
 
@@ -328,5 +394,9 @@ const struct kc_variant kcb_broken[] = {BROKEN(gemm_f32, gemm_two_chains),
                                         BROKEN(dot_f64, dot_eight_lanes),
                                         BROKEN(silu_mul_f32, silu_mul_reciprocal),
                                         BROKEN(layernorm_f32, layernorm_one_pass),
+                                        BROKEN(add_rmsnorm_f32, add_rmsnorm_of_old),
+                                        BROKEN(exp_f32, exp_of_libm),
+                                        BROKEN(softmax_f32, softmax_one_length),
+                                        BROKEN(tail_f32, tail_masked),
                                         BROKEN(sumexp_f32, sumexp_without_max)};
 const size_t kcb_broken_count = sizeof kcb_broken / sizeof *kcb_broken;

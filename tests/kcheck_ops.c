@@ -30,11 +30,6 @@ static double factor(enum kc_kind kind)
     return (double)(float)factors[kind];
 }
 
-static double epsilon(size_t index)
-{
-    return (double)(index % 2 ? 1e-5f : 1e-6f);
-}
-
 /* --- gemm --- */
 
 enum { FROM_ZERO, FROM_BIAS, FROM_MATRIX, FROM_C, INITS };
@@ -48,6 +43,7 @@ static bool gemm_shape(size_t index, enum kc_kind kind, struct kc_case *out)
     if (turn >= (size_t)DEPTHS * INITS) {
         return false;
     }
+    m += (n + turn) % 4 == 3 ? IOLK_MR * (1 + turn % 3) : 0; /* several tiles, up to 32 rows */
     size_t k = depths[turn % DEPTHS], init = turn / DEPTHS, ahead = (m + n / 3 + kind) % 2;
     size_t ld_b = (m + n) % 2 ? IOLK_NR : n + turn % 3 * 7;
     *out = (struct kc_case){
@@ -232,6 +228,7 @@ BINARY(add)
 BINARY(silu_mul)
 UNARY(gelu_tanh)
 UNARY(gelu_erf)
+UNARY(exp)
 
 const struct kc_op kc_scale_f32 = {"n in_place", true,       unary_shape,
                                    NULL,         scale_call, scale_reference};
@@ -242,6 +239,52 @@ const struct kc_op kc_gelu_tanh_f32 = {"n in_place", false,          unary_shape
                                        NULL,         gelu_tanh_call, gelu_tanh_reference};
 const struct kc_op kc_gelu_erf_f32 = {"n in_place", false,         unary_shape,
                                       NULL,         gelu_erf_call, gelu_erf_reference};
+const struct kc_op kc_exp_f32 = {"n in_place", false, unary_shape, NULL, exp_call, exp_reference};
+
+/* --- tail --- */
+
+enum { TRIANGLE, OWN_KEY, SAME_KEYS, OWN_KEYS, TAILS };
+
+static bool tail_shape(size_t index, enum kc_kind kind, struct kc_case *out)
+{
+    static const size_t widths[] = {0, 1, 8, 15, 16, 17, 31, 32, 33, 48, 50, 64, 80, 101, 128};
+    enum { WIDTHS = sizeof widths / sizeof *widths, ROWS = IOLK_MR + 4 };
+    size_t m = index % ROWS, n = widths[index / ROWS % WIDTHS];
+    size_t turn = index / ((size_t)ROWS * WIDTHS), form = turn % TAILS;
+    if (turn >= (size_t)TAILS * 2) {
+        return false;
+    }
+    size_t step = form == TRIANGLE, first = form == TRIANGLE ? turn / TAILS * 3 : form;
+    size_t most = m ? first + (m - 1) * step : 0; /* keys of the last row */
+    bool apart = form == OWN_KEY || form == OWN_KEYS;
+    *out = (struct kc_case){
+        .kind = kind,
+        .size = {m, n, first, step, apart},
+        .array = {{m, most, most + n % 3 * 5, sizeof(float), KC_IN},
+                  {apart ? m * first : most, n, n + turn / TAILS * 7, sizeof(float), KC_IN},
+                  floats(m, KC_IN),
+                  {m, n, n + m % 3 * 3, sizeof(float), KC_INOUT}},
+        .arrays = 4};
+    return true;
+}
+
+static void tail_call(kc_fn *fn, const struct kc_case *c, void *const *p)
+{
+    const size_t *s = c->size, ld_v = c->array[1].ld;
+    ((iolk_tail_f32_fn *)fn)(s[0], s[1], s[2], s[3], p[0], c->array[0].ld, p[1],
+                             s[4] ? s[2] * ld_v : 0, ld_v, p[2], p[3], c->array[3].ld);
+}
+
+static void tail_reference(const struct kc_case *c, void *const *p, double *const *out,
+                           double *const *bound)
+{
+    const size_t *s = c->size, ld_v = c->array[1].ld;
+    iolk_tail_f32_ref(s[0], s[1], s[2], s[3], p[0], c->array[0].ld, p[1], s[4] ? s[2] * ld_v : 0,
+                      ld_v, p[2], p[3], c->array[3].ld, out[3], bound[3]);
+}
+
+const struct kc_op kc_tail_f32 = {"m n first step own", true, tail_shape, NULL, tail_call,
+                                  tail_reference};
 
 /* --- softmax, sumexp ---------------------------------------------------------------------------
  */
@@ -249,27 +292,34 @@ const struct kc_op kc_gelu_erf_f32 = {"n in_place", false,         unary_shape,
 static bool softmax_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {
     static const double scales[KC_KINDS] = {1.0, 0.125, 1.0, 0.37, 0.5};
-    if (index + 1 >= LENGTHS) {
+    static const size_t rows[][2] = {{1, 0}, {2, 1}, {3, 0}, {4, 1}, {5, 1},
+                                     {7, 0}, {8, 0}, {8, 1}, {6, 3}}; /* m, step */
+    enum { ROWS = sizeof rows / sizeof *rows };
+    if (index >= (size_t)ROWS * (LENGTHS - 1)) {
         return false;
     }
-    size_t n = lengths[index + 1];
-    *out = (struct kc_case){.kind = kind,
-                            .size = {n},
-                            .scalar = {(double)(float)scales[kind]},
-                            .array = {floats(n, KC_INOUT), floats(1, KC_OUT)},
-                            .arrays = 2};
+    size_t n = lengths[index / ROWS + 1], m = rows[index % ROWS][0], step = rows[index % ROWS][1];
+    size_t width = n + (m - 1) * step;
+    *out = (struct kc_case){
+        .kind = kind,
+        .size = {m, n, step},
+        .scalar = {(double)(float)scales[kind]},
+        .array = {{m, width, width + index % 3 * 5, sizeof(float), KC_INOUT}, floats(m, KC_OUT)},
+        .arrays = 2};
     return true;
 }
 
 static void softmax_call(kc_fn *fn, const struct kc_case *c, void *const *p)
 {
-    ((iolk_softmax_f32_fn *)fn)(c->size[0], (float)c->scalar[0], p[0], p[1]);
+    ((iolk_softmax_f32_fn *)fn)(c->size[0], c->size[1], c->size[2], (float)c->scalar[0], p[0],
+                                c->array[0].ld, p[1]);
 }
 
 static void softmax_reference(const struct kc_case *c, void *const *p, double *const *out,
                               double *const *bound)
 {
-    iolk_softmax_f32_ref(c->size[0], (float)c->scalar[0], p[0], out[0], bound[0], out[1], bound[1]);
+    iolk_softmax_f32_ref(c->size[0], c->size[1], c->size[2], (float)c->scalar[0], p[0],
+                         c->array[0].ld, out[0], bound[0], out[1], bound[1]);
 }
 
 static bool sumexp_shape(size_t index, enum kc_kind kind, struct kc_case *out)
@@ -296,64 +346,9 @@ static void sumexp_reference(const struct kc_case *c, void *const *p, double *co
     iolk_sumexp_f32_ref(c->size[0], p[0], out[1], bound[1], out[2], bound[2]);
 }
 
-const struct kc_op kc_softmax_f32 = {"n",  false,        softmax_shape,
-                                     NULL, softmax_call, softmax_reference};
+const struct kc_op kc_softmax_f32 = {"m n step", false,        softmax_shape,
+                                     NULL,       softmax_call, softmax_reference};
 const struct kc_op kc_sumexp_f32 = {"n", false, sumexp_shape, NULL, sumexp_call, sumexp_reference};
-
-/* --- norms -------------------------------------------------------------------------------------
- */
-
-static bool rmsnorm_shape(size_t index, enum kc_kind kind, struct kc_case *out)
-{
-    if (index + 1 >= LENGTHS) {
-        return false;
-    }
-    size_t n = lengths[index + 1];
-    *out = (struct kc_case){.kind = kind,
-                            .size = {n},
-                            .scalar = {epsilon(index)},
-                            .array = {floats(n, KC_IN), floats(n, KC_IN), floats(n, KC_OUT)},
-                            .arrays = 3};
-    return true;
-}
-
-static void rmsnorm_call(kc_fn *fn, const struct kc_case *c, void *const *p)
-{
-    ((iolk_rmsnorm_f32_fn *)fn)(c->size[0], p[0], p[1], (float)c->scalar[0], p[2]);
-}
-
-static void rmsnorm_reference(const struct kc_case *c, void *const *p, double *const *out,
-                              double *const *bound)
-{
-    iolk_rmsnorm_f32_ref(c->size[0], p[0], p[1], (float)c->scalar[0], out[2], bound[2]);
-}
-
-static bool layernorm_shape(size_t index, enum kc_kind kind, struct kc_case *out)
-{
-    if (!rmsnorm_shape(index, kind, out)) {
-        return false;
-    }
-    out->array[3] = out->array[2];
-    out->array[2].role = KC_IN;
-    out->arrays = 4;
-    return true;
-}
-
-static void layernorm_call(kc_fn *fn, const struct kc_case *c, void *const *p)
-{
-    ((iolk_layernorm_f32_fn *)fn)(c->size[0], p[0], p[1], p[2], (float)c->scalar[0], p[3]);
-}
-
-static void layernorm_reference(const struct kc_case *c, void *const *p, double *const *out,
-                                double *const *bound)
-{
-    iolk_layernorm_f32_ref(c->size[0], p[0], p[1], p[2], (float)c->scalar[0], out[3], bound[3]);
-}
-
-const struct kc_op kc_rmsnorm_f32 = {"n",  false,        rmsnorm_shape,
-                                     NULL, rmsnorm_call, rmsnorm_reference};
-const struct kc_op kc_layernorm_f32 = {"n",  false,          layernorm_shape,
-                                       NULL, layernorm_call, layernorm_reference};
 
 /* --- rope --------------------------------------------------------------------------------------
  */

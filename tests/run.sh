@@ -149,6 +149,9 @@ fi
 suite rules/check_tree lines python3 tests/check_tree.py "$root" nm build/release
 suite rules/check_docs python3 tests/check_docs.py build/release
 suite rules/check_disassembly lines python3 tests/check_disassembly.py objdump build/release
+suite perf/test_perf python3 tests/test_perf.py build/release
+suite perf/instructions perf/instructions --build build/release
+if [ "$(uname -m)" = x86_64 ]; then suite perf/mca perf/mca build/release; fi
 if [ -n "${IOL_SHARED:-}" ]; then
     suite shell/test_goldens tests/test_goldens.sh "$program" "$IOL_SHARED"
 else
@@ -179,6 +182,7 @@ else
     suite build/aarch64 one_check build aarch64
     suite foreign/aarch64-kernels qemu-aarch64 build/aarch64/bin/test_kernels
     suite rules/check_disassembly-aarch64 lines python3 tests/check_disassembly.py aarch64-linux-gnu-objdump build/aarch64
+    suite perf/mca-aarch64 perf/mca build/aarch64
     digests aarch64 qemu-aarch64 build/aarch64/bin/iolaus
     for isa in scalar avx2; do
         suite foreign/haswell-kernels-$isa env IOL_ISA=$isa qemu-x86_64 -cpu Haswell build/release/bin/test_kernels --quick

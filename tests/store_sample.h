@@ -247,6 +247,8 @@ static void sample_fill(struct sample *s)
         .without = {{400000000000, 9, 9, 0}, {90000000000, 9, 9, 0}, {80000000000, 9, 9, 0}},
         .peak_flops = 1e11,
         .wall_seconds = 2.5,
+        .joules = 41.5,
+        .joules_seconds = 2.0,
         .spill_bytes = 4096,
         .peak_memory_bytes = 123456789,
         .model_bytes = 1048576,

@@ -18,9 +18,9 @@ struct shape {
     size_t heads, kv_heads, head_dim, length;
 };
 
-static const struct shape shapes[] = {{1, 1, 1, 1},   {3, 3, 10, 2},  {4, 2, 16, 7},
-                                      {6, 1, 24, 8},  {2, 2, 48, 9},  {4, 4, 64, 17},
-                                      {8, 2, 50, 49}, {3, 1, 96, 100}};
+static const struct shape shapes[] = {{1, 1, 1, 1},   {3, 3, 10, 2},   {4, 2, 16, 7},
+                                      {6, 1, 24, 8},  {2, 2, 48, 9},   {4, 4, 64, 17},
+                                      {8, 2, 50, 49}, {3, 1, 96, 100}, {2, 1, 16, 290}};
 
 static float uniform(uint64_t *state)
 {
@@ -297,7 +297,9 @@ static void test_vocabulary(void **state)
             assert_memory_equal(&measured, &first_kl, sizeof measured);
         }
         size_t top[10], count = n < 10 ? n : 10;
-        iol_logits_top(n, a, count, top);
+        float values[10];
+        iol_logits_top(n, a, count, top, values);
+        assert_true(memcmp(&values[0], &a[top[0]], sizeof values[0]) == 0);
         assert_int_equal(top[0], argmax);
         for (size_t i = 1; i < count; i++) {
             assert_true(a[top[i]] < a[top[i - 1]] ||
@@ -324,7 +326,8 @@ static void test_ties(void **state)
     iol_logits_reduce(&ops, 3000, x, &s);
     assert_int_equal(s.argmax, 1500);
     size_t top[3];
-    iol_logits_top(3000, x, 3, top);
+    float values[3];
+    iol_logits_top(3000, x, 3, top, values);
     assert_int_equal(top[0], 1500);
     assert_int_equal(top[1], 2900);
     assert_int_equal(top[2], 0);

@@ -191,6 +191,25 @@ fi
 check "export CSV" 0 'delta_ablate' export "$work/a.db" --format csv
 [ "$(wc -l <"$work/out")" -eq $((1 + 30 * (2 * layers + heads))) ]
 that "one CSV row per effect"
+# --- arithmetic --------------------------------------------------------------------------------------
+refuse "unknown arithmetic" 1 "arithmetic: found 'quick', expected exact or fast" "${quick[@]}" --arithmetic quick
+refuse "fast arithmetic without its instruction sets" 1 "arithmetic: fast" "${quick[@]}" --isa scalar --arithmetic fast
+check "info tells about fast arithmetic" 0 '^  fast' info
+if grep -q '^  fast (' "$work/out"; then
+    check "a fast run names itself and its error" 0 'logits differ from exact ones by [0-9.]+e-0[2-9]' "${small[@]}" --arithmetic fast --out "$work/fast.db"
+    check "its export does" 0 '"arithmetic":{"name":"fast .*"error_rms":[0-9.]+e-0[2-9]' export "$work/fast.db"
+    refuse "it is another experiment than exact" 1 'numerics: found 1 fast .*, expected 1$' "${small[@]}" --out "$work/fast.db"
+    check "a fast run without reuse" 0 '' "${small[@]}" --arithmetic fast --reuse none --threads 1 --out "$work/fast1.db"
+    [ "$("$program" digest "$work/fast.db" | cut -d' ' -f1)" = "$("$program" digest "$work/fast1.db" | cut -d' ' -f1)" ]
+    that "its digest does not depend on reuse and threads"
+    [ "$("$program" digest "$work/fast.db" | cut -d' ' -f1)" != "$("$program" digest "$work/a.db" | cut -d' ' -f1)" ]
+    that "its digest is not that of exact"
+else
+    refuse "fast arithmetic is refused by name" 1 "arithmetic: fast" "${quick[@]}" --arithmetic fast
+    skip "fast runs (this processor has no faster arithmetic)"
+fi
+check "an exact export says so" 0 '"arithmetic":{"name":"exact"}' export "$work/a.db"
+
 refuse "export of nothing" 1 '/nowhere.db' export /nowhere.db
 refuse "export into nowhere" 1 '/nowhere/x' export "$work/a.db" -o /nowhere/x
 printf 'no results file' >"$work/no.db"

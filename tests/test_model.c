@@ -86,6 +86,17 @@ static void check_bias(const struct iol_packed *packed, size_t row0, size_t rows
     assert_memory_equal(packed->bias + row0, values, rows * sizeof *values);
 }
 
+static void check_embedding(const struct iol_model *model, const float *values)
+{
+    const size_t d = model->arch.d_model;
+    float *row = calloc(d, sizeof *row);
+    for (size_t t = 0; t < model->arch.vocab; t++) {
+        iol_model_embed(model, t, row);
+        assert_memory_equal(row, values + t * d, d * sizeof *row);
+    }
+    free(row);
+}
+
 static void check_unembedding(const struct iol_model *model, const float *values)
 {
     const struct iol_arch *a = &model->arch;
@@ -126,7 +137,14 @@ static void check_info(const struct iol_model *model, const struct shape *s, con
     assert_int_equal(info->tied, s->tied);
     assert_int_equal(info->parameters, total(false));
     assert_int_equal(info->file_bytes, total(true));
-    assert_true(info->packed_bytes >= 4 * info->parameters);
+    /* Matrices stay in the dtype of the file. */
+    const bool narrow = strcmp(info->dtype, "F16") == 0 || strcmp(info->dtype, "BF16") == 0;
+    assert_true(info->packed_bytes >= (narrow ? 2 : 4) * info->parameters);
+    assert_int_equal(model->unembed.dtype, strcmp(info->dtype, "F16") == 0    ? IOL_PANEL_F16
+                                           : strcmp(info->dtype, "BF16") == 0 ? IOL_PANEL_BF16
+                                                                              : IOL_PANEL_F32);
+    assert_int_equal(model->steps[0].q.dtype, model->unembed.dtype);
+    assert_int_equal(model->steps[1].down.dtype, model->unembed.dtype);
     assert_int_equal(info->steps, 2 * s->layers);
     assert_int_equal(strlen(info->weights_hash), 32);
     /* steps + embeddings + final norm (+ unembedding) are all parameters */
@@ -185,7 +203,7 @@ static void check_llama(const struct iol_model *model, const struct shape *s)
         }
     }
     const float *embedding = stored("model.embed_tokens.weight");
-    assert_memory_equal(model->token_embedding, embedding, s->vocab * s->d * 4);
+    check_embedding(model, embedding);
     assert_null(model->position_embedding);
     assert_memory_equal(model->final_norm.gain, stored("model.norm.weight"), s->d * 4);
     check_unembedding(model, s->tied ? embedding : stored("lm_head.weight"));
@@ -217,7 +235,7 @@ static void check_gpt2(const struct iol_model *model, const struct shape *s)
         assert_null(m->gate.panels);
     }
     const float *embedding = stored("%swte.weight", s->prefix);
-    assert_memory_equal(model->token_embedding, embedding, s->vocab * d * 4);
+    check_embedding(model, embedding);
     assert_memory_equal(model->position_embedding, stored("%swpe.weight", s->prefix),
                         s->context * d * 4);
     assert_memory_equal(model->final_norm.gain, stored("%sln_f.weight", s->prefix), d * 4);

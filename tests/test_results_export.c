@@ -214,6 +214,7 @@ static void table_and_bill_fit(void **state)
     assert_ok(iol_results_text(results, "bill", &text));
     assert_columns(text);
     assert_non_null(strstr(text, "without any reuse"));
+    assert_non_null(strstr(text, "energy: 41.5 J of all processor packages in 2.0 s, 167 mJ an"));
     if (getenv("IOL_SHOW")) {
         puts(text);
     }
@@ -221,6 +222,7 @@ static void table_and_bill_fit(void **state)
     struct iol_bill_numbers bill = {.struct_size = sizeof bill};
     assert_ok(iol_results_bill(results, &bill));
     assert_int_equal(bill.interventions, SAMPLE_PROMPTS * (5 * (1 + 5) + 1));
+    assert_true(bill.joules == 41.5);
     assert_true(fabs(bill.peak_share - 67.203e9 / (1.76 * 1e11)) < 1e-12);
     struct iol_layer_numbers layer = {.struct_size = sizeof layer};
     assert_int_equal(iol_results_layer_count(results), SAMPLE_PAIRS);

@@ -16,6 +16,11 @@ const char *peer_name(enum peer_id id)
     return peers[id]->name;
 }
 
+bool peer_elsewhere(enum peer_id id)
+{
+    return peers[id]->turn != NULL;
+}
+
 const struct peer *peer_get(enum peer_id id, const char **out_text)
 {
     static struct {

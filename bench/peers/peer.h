@@ -28,6 +28,9 @@ struct peer {
     /* C (m, n) = A (m, k) * B^T with copy number `copy`; rows side by side. */
     void (*run)(void *prepared, size_t copy, size_t m, const float *a, float *c);
     void (*release)(void *prepared); /* NULL-safe */
+    /* Of a peer in another process, else NULL: seconds of `calls` calls, each with the next copy,
+     * after one that is not timed. Its run says what is computed, and tells no time. */
+    double (*turn)(void *prepared, size_t calls);
 };
 
 #define PEER(name) extern const struct peer peer_##name;
@@ -44,6 +47,8 @@ enum peer_id {
 /* The peer, opened: NULL and the reason in *out_text if it is not here. Static storage. */
 const struct peer *peer_get(enum peer_id id, const char **out_text);
 const char *peer_name(enum peer_id id);
+/* Whether it lives in another process: started late, and timed by its turn only. */
+bool peer_elsewhere(enum peer_id id);
 
 /* setenv unless the user did. */
 void peer_setting(const char *name, const char *value);

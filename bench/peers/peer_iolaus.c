@@ -1,11 +1,12 @@
-/* Ours: iol_gemm_block on packed weights; threads take contiguous parts. */
+/* Ours: iol_gemm_block on packed weights, with several threads iol_gemm_team on a team of them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver/gemm.h"
+#include "driver/gemm_team.h"
 #include "measure.h"
 #include "peers/peer.h"
+#include "pool.h"
 
 struct prepared {
     size_t floats; /* of one copy */
@@ -46,7 +47,7 @@ static void *prepare(const struct peer_product *p, size_t m, void *old, char tex
     /* Copies begin on their own cache lines. */
     w->floats = (iol_packed_floats(p->n, p->k) + 15) / 16 * 16;
     w->panels = bench_floats(w->floats * p->copies);
-    w->packed = (struct iol_packed){p->n, p->k, w->panels, NULL};
+    w->packed = (struct iol_packed){.n = p->n, .k = p->k, .panels = w->panels};
     iol_pack_rows_f32(p->w, p->k, 0, p->n, &w->packed);
     for (size_t i = 1; i < p->copies; i++) {
         memcpy(w->panels + i * w->floats, w->panels, w->floats * sizeof(float));
@@ -63,6 +64,24 @@ static void release(void *prepared)
     }
 }
 
+/* A product whose rows the threads share: the walk's way. */
+struct by_rows {
+    struct iol_packed b;
+    size_t m, threads;
+    const float *a;
+    float *c;
+};
+
+static void run_rows(void *user, size_t task, size_t worker)
+{
+    const struct by_rows *x = user;
+    const size_t row = x->m * task / x->threads, end = x->m * (task + 1) / x->threads;
+    uint64_t flops = 0;
+    (void)worker;
+    iol_gemm_block(&bench_machine()->ops, end - row, x->a + row * x->b.k, x->b.k, &x->b, NULL,
+                   x->c + row * x->b.n, x->b.n, &flops);
+}
+
 static void run(void *prepared, size_t copy, size_t m, const float *a, float *c)
 {
     const struct prepared *w = prepared;
@@ -72,27 +91,12 @@ static void run(void *prepared, size_t copy, size_t m, const float *a, float *c)
     uint64_t flops = 0;
     if (thread_count == 1) {
         iol_gemm_block(ops, m, a, b.k, &b, NULL, c, b.n, &flops);
-        return;
-    }
-    const size_t threads = thread_count;
-    if (thread_split == PEER_SPLIT_ROWS) {
-#pragma omp parallel for num_threads((int)threads) schedule(static, 1) reduction(+ : flops)
-        for (size_t t = 0; t < threads; t++) {
-            size_t row = m * t / threads, end = m * (t + 1) / threads;
-            iol_gemm_block(ops, end - row, a + row * b.k, b.k, &b, NULL, c + row * b.n, b.n,
-                           &flops);
-        }
-        return;
-    }
-    const size_t panels = (b.n + IOLK_NR - 1) / IOLK_NR;
-#pragma omp parallel for num_threads((int)threads) schedule(static, 1) reduction(+ : flops)
-    for (size_t t = 0; t < threads; t++) {
-        struct iol_gemm_part part = {.panel_begin = panels * t / threads,
-                                     .panel_end = panels * (t + 1) / threads};
-        if (part.panel_end > part.panel_begin) {
-            iol_gemm_block(ops, m, a, b.k, &b, &part, c + part.panel_begin * IOLK_NR, b.n, &flops);
-        }
+    } else if (thread_split == PEER_SPLIT_ROWS) {
+        struct by_rows rows = {b, m, thread_count, a, c};
+        iol_team_run(bench_team(thread_count), thread_count, run_rows, &rows);
+    } else {
+        iol_gemm_team(bench_team(thread_count), ops, m, a, b.k, &b, NULL, c, b.n, &flops);
     }
 }
 
-const struct peer peer_iolaus = {"iolaus", open_ours, set_threads, prepare, run, release};
+const struct peer peer_iolaus = {"iolaus", open_ours, set_threads, prepare, run, release, NULL};

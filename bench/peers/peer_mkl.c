@@ -158,4 +158,4 @@ static void run(void *prepared, size_t copy, size_t m, const float *a, float *c)
             n);
 }
 
-const struct peer peer_mkl = {"mkl", open_mkl, set_threads, prepare, run, release};
+const struct peer peer_mkl = {"mkl", open_mkl, set_threads, prepare, run, release, NULL};

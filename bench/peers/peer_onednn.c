@@ -239,4 +239,4 @@ static void release(void *prepared)
 }
 #endif
 
-const struct peer peer_onednn = {"onednn", open_dnnl, set_threads, prepare, run, release};
+const struct peer peer_onednn = {"onednn", open_dnnl, set_threads, prepare, run, release, NULL};

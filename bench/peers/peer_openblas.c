@@ -98,4 +98,5 @@ static void run(void *prepared, size_t copy, size_t m, const float *a, float *c)
           c, n);
 }
 
-const struct peer peer_openblas = {"openblas", open_openblas, set_threads, prepare, run, release};
+const struct peer peer_openblas = {"openblas", open_openblas, set_threads, prepare,
+                                   run,        release,       NULL};

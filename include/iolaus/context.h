@@ -19,17 +19,29 @@ struct iol_ctx_settings {
     size_t threads;  /* 0: as many as the process may run on */
     const char *isa; /* NULL or "auto": the newest this machine has; else a name of iol_isa_name, or
                         several, "scalar,avx2" */
+    const char *arithmetic; /* NULL or "exact"; "fast": weight products by bf16 dot products, where
+                               the processor has them and is measured to be faster with them; not
+                               the bits of exact, and named in every result */
 };
 
 IOL_API void iol_ctx_settings_default(struct iol_ctx_settings *out_settings);
 
 /* Choose kernels by CPUID/XCR0 (HWCAP on ARM), narrowed by settings->isa. settings NULL: defaults.
- * Errors: IOL_E_CPU (no FMA; or the named ISA is not there), IOL_E_INVAL (unknown name),
+ * Errors: IOL_E_CPU (no FMA; the named ISA, or the fast mode, is not there or of no use),
+ * IOL_E_INVAL (unknown name),
  * IOL_E_NOMEM. Thread-safe. */
 IOL_API IOL_NODISCARD enum iol_status iol_ctx_open(const struct iol_ctx_settings *settings,
                                                    struct iol_ctx **out_ctx);
 IOL_API void iol_ctx_close(struct iol_ctx *ctx); /* NULL-safe */
 
+/* "exact", or "fast (bf16 dot products, avx512bf16)". Owned by the context. */
+IOL_API const char *iol_ctx_arithmetic(const struct iol_ctx *ctx);
+/* Rate of fast products over exact ones as measured when the context was opened; 0 if exact. */
+IOL_API double iol_ctx_fast_rate(const struct iol_ctx *ctx);
+/* The kernels of the fast mode in this build: name, what they compute with, what they need of a
+ * processor; false past the end. Static storage. Thread-safe. */
+IOL_API bool iol_fast_get(size_t index, const char **out_name, const char **out_text,
+                          const char **out_needs);
 IOL_API size_t iol_ctx_threads(const struct iol_ctx *ctx);
 /* Name of the newest ISA in use ("avx2"). Static storage. */
 IOL_API const char *iol_ctx_isa(const struct iol_ctx *ctx);

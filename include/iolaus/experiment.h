@@ -145,6 +145,7 @@ struct iol_bill_numbers {
     double seconds_capture, seconds_waves, seconds_spill, seconds_store,
         seconds_none;              /* none: 0 if not measured */
     double peak_flops, peak_share; /* share of the peak over capture and waves */
+    double joules; /* of the processor packages, whoever used them; 0 where not shown (RAPL) */
 };
 IOL_API IOL_NODISCARD enum iol_status iol_results_bill(struct iol_results *results,
                                                        struct iol_bill_numbers *out_bill);

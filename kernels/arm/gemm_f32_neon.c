@@ -159,13 +159,13 @@ void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_
         {tile_2_narrow, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},
         {tile_3_narrow, tile_3x1, tile_3x2, tile_3x3, tile_3x4, tile_3x5, tile_3x6},
         {tile_4_narrow, tile_4x1, tile_4x2, tile_4x3, tile_4x4, tile_4x5, tile_4x6}};
-    assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
+    assert(m >= 1 && n >= 1 && n <= IOLK_NR);
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
-    /* Rows in one group or two nearly equal ones, columns in one or two pieces of which none is
-     * below LANES wide unless n is. */
-    const size_t first_rows = m <= MAX_ROWS ? m : (m + 1) / 2;
-    const size_t passes = (m > MAX_ROWS ? 2U : 1U) * (n > WIDE ? 2U : 1U);
+    /* Rows in groups of nearly equal height, columns in one or two pieces of which none is below
+     * LANES wide unless n is. */
+    const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS, height = m / groups, taller = m % groups;
+    const size_t passes = groups * (n > WIDE ? 2U : 1U);
     const size_t turns = k / UNROLL * passes;
     struct tile t = {
         .k = k,
@@ -177,7 +177,8 @@ void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_
         .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
         .rate = turns ? (ahead_lines + turns - 1) / turns : 0,
     };
-    for (size_t i = 0, rows = first_rows; i < m; i += rows, rows = m - i) {
+    for (size_t g = 0, i = 0, rows; g < groups; g++, i += rows) {
+        rows = height + (g < taller ? 1 : 0);
         for (size_t j = 0; j < n; j += t.columns) {
             t.columns = n - j;
             if (t.columns > WIDE) {

@@ -176,12 +176,42 @@ static inline f32x16 f32x16_max(f32x16 x, f32x16 y)
 #undef MAX
 }
 
-static inline f32x16 f32x16_exp(f32x16 x)
+static inline f32x16 f32x16_min(f32x16 x, f32x16 y)
 {
-#define EXP(part) Sleef_expf4_u10advsimd(x.part)
-    return OF4(EXP);
-#undef EXP
+#define MIN(part) vbslq_f32(vcltq_f32(x.part, y.part), x.part, y.part)
+    return OF4(MIN);
+#undef MIN
 }
+
+static inline f32x16 f32x16_round(f32x16 x)
+{
+#define ROUND(part) vrndnq_f32(x.part)
+    return OF4(ROUND);
+#undef ROUND
+}
+
+/* Two steps, of which only the second can round: half of q into the exponent, a factor of the rest.
+ */
+static inline float32x4_t ldexp4(float32x4_t v, float32x4_t q)
+{
+    int32x4_t n = vcvtq_s32_f32(q), half = vshrq_n_s32(n, 1);
+    int32x4_t rest = vaddq_s32(vsubq_s32(n, half), vdupq_n_s32(127));
+    int32x4_t most = vaddq_s32(vreinterpretq_s32_f32(v), vshlq_n_s32(half, 23));
+    return vmulq_f32(vreinterpretq_f32_s32(most), vreinterpretq_f32_s32(vshlq_n_s32(rest, 23)));
+}
+
+static inline f32x16 f32x16_ldexp(f32x16 x, f32x16 q)
+{
+#define LDEXP(part) ldexp4(x.part, q.part)
+    return OF4(LDEXP);
+#undef LDEXP
+}
+
+#define IOLK_EXP_LANES f32x16
+#define IOLK_EXP(op)   f32x16_##op
+#include "../lanes_exp.h"
+#undef IOLK_EXP_LANES
+#undef IOLK_EXP
 
 static inline f32x16 f32x16_erf(f32x16 x)
 {

@@ -1,88 +1,248 @@
 #include "driver/attention.h"
 
 #include <assert.h>
-#include <string.h>
+#include <stdbool.h>
 
-/* Rows of a tile share one pass over the keys; their score rows lie ld apart. */
-static size_t score_stride(size_t keys)
-{
-    return (keys + IOLK_LANES - 1) / IOLK_LANES * IOLK_LANES;
-}
-
-size_t iol_attention_workspace(size_t keys)
-{
-    return IOLK_MR * (score_stride(keys) + 1);
-}
+/* Rows of a task: a panel of keys in L1 serves all of them. Rows that go through the heads
+ * together: keys and values of a head in L2 serve all of them, and their other heads lie in the
+ * same pages. */
+enum { MOST_ROWS = 32, SPAN_ROWS = 256, LINE = 64 };
 
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-/* scores[r][at .. at + keys) of `m` rows: chains over the head's elements. */
-static void score_keys(const struct iolk_ops *ops, size_t m, size_t head_dim, const float *q,
-                       size_t ld_q, const float *kt, size_t ld_kt, size_t keys, float *scores,
-                       size_t ld_s)
+/* Rows of scores lie an odd number of cache lines apart: whatever their length, the rows of a tile
+ * spread over the sets of a cache. */
+static size_t score_stride(size_t keys)
 {
-    for (size_t j = 0; j < keys; j += IOLK_NR) {
-        ops->gemm_f32(m, smaller(keys - j, IOLK_NR), head_dim, q, ld_q, kt + j, ld_kt, NULL, 0,
-                      scores + j, ld_s, NULL, 0);
+    return ((keys + IOLK_LANES - 1) / IOLK_LANES | 1) * IOLK_LANES;
+}
+
+size_t iol_attention_workspace(size_t keys)
+{
+    return MOST_ROWS * (score_stride(keys) + 1);
+}
+
+static size_t most_keys(const struct iol_attention *call)
+{
+    return call->shared->count + (call->own ? call->first + call->rows : 1);
+}
+
+/* Whole tiles, as many as keep the scores within a quarter of L2. */
+static size_t task_rows(const struct iol_attention *call)
+{
+    const size_t row_bytes = score_stride(most_keys(call)) * sizeof(float);
+    const size_t rows = call->ops->l2_bytes / 4 / row_bytes / IOLK_MR * IOLK_MR;
+    return rows < IOLK_MR ? IOLK_MR : smaller(rows, MOST_ROWS);
+}
+
+size_t iol_attention_tasks(const struct iol_attention *call)
+{
+    const size_t rows = task_rows(call);
+    return call->heads->heads * ((call->rows + rows - 1) / rows);
+}
+
+uint64_t iol_attention_flops(const struct iol_attention *call)
+{
+    const uint64_t rows = call->rows, least = call->shared->count + (call->own ? call->first : 0);
+    const uint64_t more = call->own && rows ? rows * (rows - 1) / 2 : 0;
+    return 4 * call->heads->head_dim * call->heads->heads * (rows * (least + 1) + more);
+}
+
+/* The rows of one task, of one head. */
+struct block {
+    const struct iol_attention *call;
+    size_t kv_head, row, rows; /* rows `row` .. of the call */
+    const float *q;
+    float *z, *scores, *rcp; /* rcp (rows): 1 / sum of a row's exponentials */
+    size_t ld_s;
+};
+
+/* Own keys that all rows of the tile at row r of the block see. */
+static size_t common_keys(const struct block *b, size_t r)
+{
+    return b->call->first + b->row + r + 1;
+}
+
+/* Scores of a run of keys, the first of them in column `column` of the rows: chains over the head's
+ * elements. Of the call's own keys only what a tile's last row sees. */
+static void score_keys(const struct block *b, const struct iol_keys *keys, size_t column)
+{
+    const struct iol_attention *call = b->call;
+    const bool own = keys == call->own;
+    const size_t d = call->heads->head_dim;
+    const float *kt = keys->kt + b->kv_head * d * keys->ld_kt;
+    const size_t most = own ? common_keys(b, b->rows - 1) : keys->count;
+    for (size_t j = 0; j < most; j += IOLK_NR) {
+        const size_t ld_panel = smaller(keys->ld_kt - j, IOLK_NR);
+        for (size_t r = 0; r < b->rows; r += IOLK_MR) {
+            const size_t m = smaller(b->rows - r, IOLK_MR);
+            const size_t seen = own ? common_keys(b, r + m - 1) : most;
+            if (seen > j) {
+                call->ops->gemm_f32(m, smaller(seen - j, IOLK_NR), d, b->q + r * call->ld_q,
+                                    call->ld_q, kt + j * d, ld_panel, NULL, 0,
+                                    b->scores + r * b->ld_s + column + j, b->ld_s, NULL, 0);
+            }
+        }
     }
 }
 
-/* out[r][0 .. head_dim) = or continues: chains over `keys` keys ascending. */
-static void mix_values(const struct iolk_ops *ops, size_t m, size_t head_dim, const float *scores,
-                       size_t ld_s, const float *v, size_t ld_v, size_t keys, int accumulate,
-                       float *out, size_t ld_out)
+/* Columns of V that one product takes. Equal parts, if the registers are sixteen wide: 64 = 32 + 32
+ * (48 + 16 costs AVX-512 3 to 5 %, 32 + 32 costs AVX2 6 %). */
+static size_t value_columns(const struct iolk_ops *ops, size_t d)
 {
-    for (size_t c = 0; c < head_dim; c += IOLK_NR) {
-        float *tile = out + c;
-        ops->gemm_f32(m, smaller(head_dim - c, IOLK_NR), keys, scores, ld_s, v + c, ld_v,
-                      accumulate ? tile : NULL, ld_out, tile, ld_out, NULL, 0);
+#if defined(__x86_64__)
+    if (ops->chosen[IOLK_OP_gemm_f32] == IOLK_ISA_AVX512) {
+        const size_t parts = (d + IOLK_NR - 1) / IOLK_NR;
+        return ((d + parts - 1) / parts + IOLK_LANES - 1) / IOLK_LANES * IOLK_LANES;
     }
+#endif
+    (void)d;
+    return IOLK_NR;
+}
+
+/* z begins with, or continues by, the exponentials times the values of a run of keys: chains over
+ * keys. Own keys that only some rows of a tile see are left for the tail. */
+static void mix_values(const struct block *b, const struct iol_keys *keys, size_t column)
+{
+    const struct iol_attention *call = b->call;
+    const bool own = keys == call->own;
+    const size_t d = call->heads->head_dim, part = value_columns(call->ops, d);
+    const float *v = keys->count ? keys->v + b->kv_head * (keys->v_head ? keys->v_head : d) : b->q;
+    for (size_t c = 0; c < d; c += part) {
+        const size_t n = smaller(d - c, part);
+        for (size_t r = 0; r < b->rows; r += IOLK_MR) {
+            float *z = b->z + r * call->ld_z + c;
+            call->ops->gemm_f32(smaller(b->rows - r, IOLK_MR), n,
+                                own ? common_keys(b, r) : keys->count,
+                                b->scores + r * b->ld_s + column, b->ld_s, v + c, keys->ld_v,
+                                column ? z : NULL, call->ld_z, z, call->ld_z, NULL, 0);
+        }
+    }
+}
+
+/* The keys that are not the same for all rows of a tile, and 1 / sum. */
+static void finish_rows(const struct block *b)
+{
+    const struct iol_attention *call = b->call;
+    const size_t d = call->heads->head_dim, before = call->shared->count;
+    for (size_t r = 0; r < b->rows; r += IOLK_MR) {
+        const size_t m = smaller(b->rows - r, IOLK_MR);
+        const float *e = b->scores + r * b->ld_s + before;
+        float *z = b->z + r * call->ld_z;
+        if (call->own) { /* a triangle */
+            const size_t common = common_keys(b, r), ld_v = call->own->ld_v;
+            const size_t v_head = call->own->v_head ? call->own->v_head : d;
+            const float *v = call->own->v + b->kv_head * v_head + (m > 1 ? common * ld_v : 0);
+            call->ops->tail_f32(m, d, 0, 1, e + common, b->ld_s, v, 0, ld_v, b->rcp + r, z,
+                                call->ld_z);
+        } else { /* each row its own */
+            const float *v = call->v + (b->row + r) * call->ld_kv + b->kv_head * d;
+            call->ops->tail_f32(m, d, 1, 0, e, b->ld_s, v, call->ld_kv, 0, b->rcp + r, z,
+                                call->ld_z);
+        }
+    }
+}
+
+/* Which rows of which head: spans of rows, in each the heads, in each the blocks, the last rows (of
+ * the causal form the longest) first. */
+static void place_task(const struct iol_attention *call, size_t task, size_t *out_head,
+                       size_t *out_row)
+{
+    const size_t rows = task_rows(call), blocks = (call->rows + rows - 1) / rows;
+    const size_t heads = call->heads->heads, span = SPAN_ROWS / rows;
+    const size_t at = task / (heads * span) * span; /* blocks in the spans before */
+    const size_t here = smaller(blocks - at, span), in_span = task - heads * at;
+    *out_head = in_span / here;
+    *out_row = (blocks - 1 - at - in_span % here) * rows;
+}
+
+/* Own keys and values of branches are read once each, far apart: fetch them while the scores of the
+ * shared keys are made. */
+static void fetch_own(const struct block *b, const float *k, const float *v)
+{
+    const size_t row_bytes = b->call->heads->head_dim * sizeof(float);
+    for (size_t r = 0; r < b->rows; r++) {
+        const char *key = (const char *)(k + r * b->call->ld_kv);
+        const char *value = (const char *)(v + r * b->call->ld_kv);
+        for (size_t i = 0; i < row_bytes; i += LINE) {
+            __builtin_prefetch(key + i);
+            __builtin_prefetch(value + i);
+        }
+    }
+}
+
+void iol_attention_task(const struct iol_attention *call, size_t task, float *workspace)
+{
+    const struct iolk_ops *ops = call->ops;
+    const struct iol_heads *heads = call->heads;
+    const size_t d = heads->head_dim, before = call->shared->count, most = task_rows(call);
+    size_t head, row;
+    place_task(call, task, &head, &row);
+    const struct block b = {.call = call,
+                            .kv_head = head / (heads->heads / heads->kv_heads),
+                            .row = row,
+                            .rows = smaller(call->rows - row, most),
+                            .q = call->q + row * call->ld_q + head * d,
+                            .z = call->z + row * call->ld_z + head * d,
+                            .scores = workspace,
+                            .rcp = workspace + most * score_stride(most_keys(call)),
+                            .ld_s = score_stride(most_keys(call))};
+    assert(head < heads->heads);
+    assert(!call->own || call->own->count >= call->first + call->rows);
+    const size_t own_at = row * call->ld_kv + b.kv_head * d;
+    if (!call->own) {
+        fetch_own(&b, call->k + own_at, call->v + own_at);
+    }
+    score_keys(&b, call->shared, 0);
+    if (call->own) {
+        score_keys(&b, call->own, before);
+    } else {
+        ops->chains_f32(b.rows, d, b.q, call->ld_q, call->k + own_at, call->ld_kv, b.rcp);
+        for (size_t r = 0; r < b.rows; r++) {
+            b.scores[r * b.ld_s + before] = b.rcp[r];
+        }
+    }
+    for (size_t r = 0; r < b.rows; r += IOLK_MR) {
+        ops->softmax_f32(smaller(b.rows - r, IOLK_MR),
+                         before + (call->own ? common_keys(&b, r) : 1), call->own != NULL,
+                         heads->scale, b.scores + r * b.ld_s, b.ld_s, b.rcp + r);
+    }
+    if (before || !call->own) {
+        mix_values(&b, call->shared, 0);
+    }
+    if (call->own) {
+        mix_values(&b, call->own, before);
+    }
+    finish_rows(&b);
+}
+
+static void run_here(const struct iol_attention *call, float *workspace, uint64_t *flops)
+{
+    const size_t tasks = iol_attention_tasks(call);
+    for (size_t task = 0; task < tasks; task++) {
+        iol_attention_task(call, task, workspace);
+    }
+    *flops += iol_attention_flops(call);
 }
 
 void iol_attention_causal(const struct iolk_ops *ops, const struct iol_heads *heads,
                           const struct iol_keys *shared, const struct iol_keys *own, size_t first,
                           size_t rows, float *q, size_t ld_q, float *workspace, uint64_t *flops)
 {
-    const size_t d = heads->head_dim, before = shared->count,
-                 group = heads->heads / heads->kv_heads;
-    const size_t ld_s = score_stride(before + first + rows);
-    float *scores = workspace, *rcp = workspace + IOLK_MR * ld_s;
-    assert(own->count >= first + rows);
-    for (size_t h = 0; h < heads->heads; h++) {
-        const size_t g = h / group;
-        const float *v_own = own->v + g * d, *v_shared = before ? shared->v + g * d : NULL;
-        for (size_t r = 0; r < rows; r += IOLK_MR) {
-            const size_t m = smaller(rows - r, IOLK_MR);
-            const size_t common = first + r + 1; /* own keys that every row of the tile sees */
-            float *z = q + r * ld_q + h * d;
-            if (before) {
-                score_keys(ops, m, d, z, ld_q, shared->kt + g * d * shared->ld_kt, shared->ld_kt,
-                           before, scores, ld_s);
-            }
-            score_keys(ops, m, d, z, ld_q, own->kt + g * d * own->ld_kt, own->ld_kt, common + m - 1,
-                       scores + before, ld_s);
-            for (size_t i = 0; i < m; i++) {
-                ops->softmax_f32(before + common + i, heads->scale, scores + i * ld_s, rcp + i);
-            }
-            if (before) {
-                mix_values(ops, m, d, scores, ld_s, v_shared, shared->ld_v, before, 0, z, ld_q);
-            }
-            mix_values(ops, m, d, scores + before, ld_s, v_own, own->ld_v, common, before > 0, z,
-                       ld_q);
-            for (size_t i = 0; i < m;
-                 i++) { /* the triangle: keys that only the later rows of the tile see */
-                for (size_t j = common; j < common + i; j++) {
-                    ops->axpy_f32(d, scores[i * ld_s + before + j], v_own + j * own->ld_v,
-                                  z + i * ld_q);
-                }
-                ops->scale_f32(d, rcp[i], z + i * ld_q, z + i * ld_q);
-                *flops += 4 * d * (before + common + i);
-            }
-        }
-    }
+    const struct iol_attention call = {.ops = ops,
+                                       .heads = heads,
+                                       .shared = shared,
+                                       .own = own,
+                                       .first = first,
+                                       .rows = rows,
+                                       .q = q,
+                                       .ld_q = ld_q,
+                                       .z = q,
+                                       .ld_z = ld_q};
+    run_here(&call, workspace, flops);
 }
 
 void iol_attention_branches(const struct iolk_ops *ops, const struct iol_heads *heads,
@@ -90,40 +250,29 @@ void iol_attention_branches(const struct iolk_ops *ops, const struct iol_heads *
                             size_t ld_kv, size_t rows, float *q, size_t ld_q, float *workspace,
                             uint64_t *flops)
 {
-    const size_t d = heads->head_dim, before = shared->count,
-                 group = heads->heads / heads->kv_heads;
-    const size_t ld_s = score_stride(before + 1);
-    float *scores = workspace, *rcp = workspace + IOLK_MR * ld_s;
-    for (size_t h = 0; h < heads->heads; h++) {
-        const size_t g = h / group;
-        for (size_t r = 0; r < rows; r += IOLK_MR) {
-            const size_t m = smaller(rows - r, IOLK_MR);
-            float *z = q + r * ld_q + h * d, own[IOLK_MR];
-            ops->chains_f32(m, d, z, ld_q, k + r * ld_kv + g * d, ld_kv, own);
-            if (before) {
-                score_keys(ops, m, d, z, ld_q, shared->kt + g * d * shared->ld_kt, shared->ld_kt,
-                           before, scores, ld_s);
-            }
-            for (size_t i = 0; i < m; i++) {
-                scores[i * ld_s + before] = own[i];
-                ops->softmax_f32(before + 1, heads->scale, scores + i * ld_s, rcp + i);
-            }
-            mix_values(ops, m, d, scores, ld_s, before ? shared->v + g * d : v,
-                       before ? shared->ld_v : ld_kv, before, 0, z, ld_q);
-            for (size_t i = 0; i < m; i++) {
-                ops->axpy_f32(d, scores[i * ld_s + before], v + (r + i) * ld_kv + g * d,
-                              z + i * ld_q);
-                ops->scale_f32(d, rcp[i], z + i * ld_q, z + i * ld_q);
-            }
-            *flops += 4 * d * m * (before + 1);
-        }
-    }
+    const struct iol_attention call = {.ops = ops,
+                                       .heads = heads,
+                                       .shared = shared,
+                                       .k = k,
+                                       .v = v,
+                                       .ld_kv = ld_kv,
+                                       .rows = rows,
+                                       .q = q,
+                                       .ld_q = ld_q,
+                                       .z = q,
+                                       .ld_z = ld_q};
+    run_here(&call, workspace, flops);
 }
 
 void iol_keys_transpose(const struct iol_heads *heads, const float *k, size_t position, float *kt,
                         size_t ld_kt)
 {
-    for (size_t i = 0; i < heads->kv_heads * heads->head_dim; i++) {
-        kt[i * ld_kt + position] = k[i];
+    const size_t d = heads->head_dim, column = position % IOLK_NR, panel = position - column;
+    const size_t width = smaller(ld_kt - panel, IOLK_NR);
+    for (size_t g = 0; g < heads->kv_heads; g++) {
+        float *to = kt + g * d * ld_kt + panel * d + column;
+        for (size_t i = 0; i < d; i++) {
+            to[i * width] = k[g * d + i];
+        }
     }
 }

@@ -2,8 +2,7 @@
  * masked keys skipped.
  *
  * Keys are kept transposed by whoever writes them, so that scores are a GEMM over the head's
- * elements and the products with the values a GEMM over keys: K^T of one head (head_dim, keys)
- * ld_kt      V (keys, kv_heads * head_dim) row-major, all heads side by side */
+ * elements and the products with the values a GEMM over keys. */
 #ifndef IOL_ATTENTION_H
 #define IOL_ATTENTION_H
 
@@ -12,12 +11,17 @@
 
 #include "ops.h"
 
-/* A run of consecutive key positions. */
+/* A run of consecutive key positions. K of one head lies in panels of IOLK_NR keys, the last one as
+ * narrow as the capacity leaves it; here capacity 112:
+ *
+ *   [ head_dim x 48 ][ head_dim x 48 ][ head_dim x 16 ]   panel p begins at 48 * p * head_dim */
 struct iol_keys {
-    const float *kt; /* (kv_heads, head_dim, ld_kt): K transposed, head by head */
-    size_t ld_kt;
-    const float *v; /* (count, ld_v) */
+    const float *kt; /* (kv_heads, head_dim * ld_kt) */
+    size_t ld_kt;    /* capacity in keys, at least count */
+    const float *v;  /* (count, ld_v), row-major */
     size_t ld_v;
+    size_t
+        v_head; /* elements from the V of one head to the next; 0: head_dim, heads side by side */
     size_t count;
 };
 
@@ -26,26 +30,50 @@ struct iol_heads {
     float scale;
 };
 
-/* Floats of workspace for rows that see at most `keys` keys. */
+/* One call: all heads of `rows` query rows, of one stream (causal: `own` is set) or of many
+ * branches at one position. Borrows everything. */
+struct iol_attention {
+    const struct iolk_ops *ops;
+    const struct iol_heads *heads;
+    const struct iol_keys *shared; /* every row sees all of them; count 0: none */
+    /* Causal: row r is at position shared->count + first + r and sees the own keys 0 .. first + r;
+     * own->count >= first + rows. NULL: branches. */
+    const struct iol_keys *own;
+    size_t first;
+    /* Branches: each row has its own key and value after the shared ones.
+     * k, v (rows, kv_heads * head_dim) ld_kv */
+    const float *k, *v;
+    size_t ld_kv;
+    size_t rows;
+    const float *q; /* (rows, heads * head_dim) ld_q */
+    size_t ld_q;
+    float *z; /* attention output, as q; may be q itself */
+    size_t ld_z;
+};
+
+/* Floats of workspace of one thread for rows that see at most `keys` keys. */
 size_t iol_attention_workspace(size_t keys);
 
-/* Causal: `rows` query rows of one stream, row r at position shared.count + first + r. It sees all
- * shared keys, then the own keys 0 .. first + r; own.count >= first + rows. q (rows, heads *
- * head_dim) ld_q, replaced by the attention output z. Adds its FLOPs (allowed keys only) to *flops.
- */
+/* A call is made of tasks, each a block of rows of one head, that may run at once in any order,
+ * each thread with its own workspace; in ascending order they share caches best. The bits do not
+ * depend on who runs what. Thread-safe. */
+size_t iol_attention_tasks(const struct iol_attention *call);
+void iol_attention_task(const struct iol_attention *call, size_t task, float *workspace);
+/* 4 head_dim per row, head and allowed key. */
+uint64_t iol_attention_flops(const struct iol_attention *call);
+
+/* Causal, whole, in this thread: z replaces q. Adds its FLOPs to *flops. */
 void iol_attention_causal(const struct iolk_ops *ops, const struct iol_heads *heads,
                           const struct iol_keys *shared, const struct iol_keys *own, size_t first,
                           size_t rows, float *q, size_t ld_q, float *workspace, uint64_t *flops);
 
-/* Branches: `rows` query rows at one position, each with its own key and value there, against the
- * same shared keys before it. q as above; k, v (rows, kv_heads * head_dim) ld_kv: own key and value
- * of each row */
+/* Branches, the same. */
 void iol_attention_branches(const struct iolk_ops *ops, const struct iol_heads *heads,
                             const struct iol_keys *shared, const float *k, const float *v,
                             size_t ld_kv, size_t rows, float *q, size_t ld_q, float *workspace,
                             uint64_t *flops);
 
-/* Write the K part of a row (kv_heads * head_dim) as column `position` of K^T. */
+/* Write the K part of a row (kv_heads * head_dim) as key `position` of kt. */
 void iol_keys_transpose(const struct iol_heads *heads, const float *k, size_t position, float *kt,
                         size_t ld_kt);
 

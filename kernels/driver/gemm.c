@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "driver/gemm_fast.h"
+
 size_t iol_packed_floats(size_t n, size_t k)
 {
     size_t columns, floats;
@@ -47,14 +49,18 @@ void iol_pack_columns_f32(const float *b, size_t ld_b, size_t row0, size_t colum
 void iol_packed_row(const struct iol_packed *packed, size_t j, float *out_row)
 {
     assert(j < packed->n);
+    if (packed->dtype != IOL_PANEL_F32) {
+        iol_packed_row_widened(packed, j, out_row);
+        return;
+    }
     const float *column = panel_column(packed, j);
     for (size_t k = 0; k < packed->k; k++) {
         out_row[k] = column[k * IOLK_NR];
     }
 }
 
-/* Columns of k walked at a time: a (K_BLOCK, 48) piece of a panel and the rows' piece of A stay
- * near the core. */
+/* Columns of k walked at a time, where there are several tiles of rows: a (K_BLOCK, 48) piece of a
+ * panel and the rows' piece of A stay near the core. */
 enum { K_BLOCK = 768 };
 
 /* One piece: rows of one block, columns k0 .. k1 of A, all panels of the part. */
@@ -70,26 +76,19 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
                        const struct iol_packed *b, const struct iol_gemm_part *part,
                        size_t panel_end, size_t ld_c)
 {
-    /* Rows in tiles of equal height: 12 rows are 6 + 6, not 8 + 4. */
-    const size_t tiles = (x->rows + IOLK_MR - 1) / IOLK_MR, lines = (x->k1 - x->k0) * IOLK_NR / 16;
+    const size_t lines = (x->k1 - x->k0) * IOLK_NR / 16;
     for (size_t p = part->panel_begin; p < panel_end; p++) {
         const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
         const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
-        /* The next panel is fetched while this one is used. Fewer rows than a tile are bound by the
-         * stream of weights itself, which the processor follows better alone: M = 4 from memory
-         * runs 1.4 times as fast without (Zen 4, November 2026). */
-        const float *next = x->rows < IOLK_MR   ? NULL
+        /* The next panel is fetched while this one is used. Rows of a single tile are bound by the
+         * stream of weights itself, which the processor follows better alone. */
+        const float *next = x->rows <= IOLK_MR  ? NULL
                             : p + 1 < panel_end ? panel + IOLK_NR * b->k
                                                 : x->after;
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
-        for (size_t t = 0; t < tiles; t++) {
-            const size_t row = x->rows * t / tiles, rows = x->rows * (t + 1) / tiles - row;
-            const size_t line0 = lines * t / tiles, line1 = lines * (t + 1) / tiles;
-            float *c = x->c + row * ld_c + (p - part->panel_begin) * IOLK_NR;
-            ops->gemm_f32(rows, n, x->k1 - x->k0, x->a + row * ld_a, ld_a, panel, IOLK_NR,
-                          x->from_c ? c : bias, x->from_c ? ld_c : 0, c, ld_c,
-                          next ? next + line0 * 16 : NULL, next ? line1 - line0 : 0);
-        }
+        float *c = x->c + (p - part->panel_begin) * IOLK_NR;
+        ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,
+                      x->from_c ? ld_c : 0, c, ld_c, next, next ? lines : 0);
     }
 }
 
@@ -110,10 +109,20 @@ void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t
     }
     const size_t last = panel_end * IOLK_NR < b->n ? panel_end * IOLK_NR : b->n;
     *flops += 2 * (uint64_t)m * (last - part->panel_begin * IOLK_NR) * depth;
-    const size_t k_blocks = depth > K_BLOCK ? (depth + K_BLOCK - 1) / K_BLOCK : 1;
-    /* Rows whose slice of A takes two fifths of L2 while panel after panel passes by. */
-    const size_t width = depth / k_blocks + 1,
-                 fit = ops->l2_bytes * 2 / 5 / (sizeof(float) * width);
+    if (ops->fast && b->pairs) {
+        iol_gemm_pairs(ops->fast, m, a, ld_a, b, part, c, ld_c);
+        return;
+    }
+    if (b->dtype != IOL_PANEL_F32) {
+        iol_gemm_widened(ops, m, a, ld_a, b, part, c, ld_c);
+        return;
+    }
+    /* A single tile uses no weight twice and walks each panel from end to end. */
+    const size_t k_blocks = m > IOLK_MR && depth > K_BLOCK ? (depth + K_BLOCK - 1) / K_BLOCK : 1;
+    /* Rows whose slice of A takes three quarters of what two panels, this one and the next, leave
+     * of L2: it stays there while panel after panel passes by. */
+    const size_t bytes = sizeof(float) * (depth / k_blocks + 1), two = 2 * bytes * IOLK_NR,
+                 fit = two < ops->l2_bytes ? (ops->l2_bytes - two) / 4 * 3 / bytes : 0;
     const size_t most = fit < 4 * IOLK_MR ? 4 * IOLK_MR : fit, row_blocks = (m + most - 1) / most;
     for (size_t i = 0; i < row_blocks; i++) {
         const size_t row = m * i / row_blocks, rows = m * (i + 1) / row_blocks - row;
@@ -130,7 +139,7 @@ void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t
                                     .from_c = part->accumulate || j > 0,
                                     .after = more ? b->panels + part->panel_begin * IOLK_NR * b->k +
                                                         next_k * IOLK_NR
-                                                  : NULL};
+                                                  : part->after};
             gemm_piece(ops, &x, ld_a, b, part, panel_end, ld_c);
         }
     }

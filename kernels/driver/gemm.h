@@ -13,13 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "driver/panels.h"
 #include "ops.h"
 
 struct iol_packed {
-    size_t n, k;   /* outputs, inputs */
-    float *panels; /* iol_packed_floats(n, k) floats, 64-byte aligned, owned by whoever allocated
-                      them */
-    float *bias;   /* (n) or NULL */
+    size_t n, k;     /* outputs, inputs */
+    float *panels;   /* iol_packed_floats(n, k) floats, 64-byte aligned, owned by whoever allocated
+                        them */
+    float *bias;     /* (n) or NULL */
+    uint32_t *pairs; /* the same matrix rounded for the fast mode (gemm_fast.h), or NULL */
+    enum iol_panel_dtype dtype; /* 0: f32; others: `panels` points to iol_panel_bytes() of them */
 };
 
 /* Floats of the panels of an (n, k) matrix; 0 on overflow. */
@@ -43,12 +46,14 @@ struct iol_gemm_part {
     size_t panel_begin, panel_end; /* panel_end 0: all. C column 0 belongs to panel_begin. */
     int accumulate;                /* chains continue from C; bias is not added */
     int no_bias;
+    const float *after; /* weights that the caller reads next, or NULL: fetched during the last
+                           panel */
 };
 
 /* C = A * B^T (+ bias), one FMA chain per output in ascending k, single-threaded.
  *   A (m, k) ld_a    C (m, n) ld_c
  * A row of C has the same bits whatever m, the part boundaries and the ISA. Adds 2 m n k to *flops.
- * Thread-safe. */
+ * In fast mode (ops->fast, b->pairs) as iol_gemm_pairs. Thread-safe. */
 void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t ld_a,
                     const struct iol_packed *b, const struct iol_gemm_part *part, float *c,
                     size_t ld_c, uint64_t *flops);

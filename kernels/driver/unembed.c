@@ -19,23 +19,96 @@ void iol_unembed_rows(const struct iolk_ops *ops, size_t m, const float *x, size
     iol_gemm_block(ops, m, x, ld_x, w, NULL, logits, ld, flops);
 }
 
+/* Four lanes at any address. gcc 12 leaves loops of comparisons in scalar registers at -O2. */
+typedef float f32x4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t i32x4 __attribute__((vector_size(16)));
+typedef int64_t i64x2 __attribute__((vector_size(16)));
+enum { LANES = 4, GROUP = 8 * LANES };
+
+static const f32x4 *lanes_at(const float *x)
+{
+    return (const f32x4 *)x;
+}
+
+/* The larger of each lane; `old` where x is NaN. */
+static f32x4 larger(f32x4 x, f32x4 old)
+{
+    const i32x4 over = x > old;
+    return (f32x4)((over & (i32x4)x) | (~over & (i32x4)old));
+}
+
+/* First index from `i` at which a group of GROUP floats has one that is at least `bar`, or fewer
+ * than GROUP are left. */
+static size_t find_group(size_t i, size_t n, const float *x, float bar)
+{
+    const f32x4 bars = {bar, bar, bar, bar};
+    for (; n - i >= GROUP; i += GROUP) {
+        const f32x4 *lanes = lanes_at(x + i);
+        const i32x4 left = (lanes[0] >= bars) | (lanes[1] >= bars) | (lanes[2] >= bars) |
+                           (lanes[3] >= bars),
+                    right = (lanes[4] >= bars) | (lanes[5] >= bars) | (lanes[6] >= bars) |
+                            (lanes[7] >= bars);
+        const i64x2 found = (i64x2)(left | right);
+        if (found[0] | found[1]) {
+            break;
+        }
+    }
+    return i;
+}
+
+/* Lowest index of a float that is at least `bar`; 0: none. */
+static size_t find_first(size_t n, const float *x, float bar)
+{
+    for (size_t i = find_group(0, n, x, bar); i < n; i++) {
+        if (x[i] >= bar) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* Lowest index of x's maximum; 0 and -infinity where there is nothing else. The maximum is exact in
+ * any order. */
+static size_t find_max(size_t n, const float *x, float *out_max)
+{
+    f32x4 a = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, b = a, c = a, d = a;
+    size_t i = 0;
+    for (; n - i >= 4 * LANES; i += 4 * LANES) {
+        const f32x4 *lanes = lanes_at(x + i);
+        a = larger(lanes[0], a);
+        b = larger(lanes[1], b);
+        c = larger(lanes[2], c);
+        d = larger(lanes[3], d);
+    }
+    a = larger(larger(b, a), larger(d, c));
+    float max = -INFINITY;
+    for (size_t j = 0; j < LANES; j++) {
+        max = a[j] > max ? a[j] : max;
+    }
+    for (; i < n; i++) {
+        max = x[i] > max ? x[i] : max;
+    }
+    *out_max = max;
+    return find_first(n, x, max);
+}
+
+/* Part of a chunk's sum of exponentials in the sum over all, whose maximum is `max`. */
+static double rescaled(float chunk_max, float chunk_sum, float max)
+{
+    return (double)chunk_sum * Sleef_expd1_u10purecfma((double)chunk_max - (double)max);
+}
+
 void iol_logits_reduce(const struct iolk_ops *ops, size_t n, const float *logits,
                        struct iol_logit_stats *out_stats)
 {
     assert(n > 0);
-    size_t argmax = 0;
-    float max = logits[0];
-    for (size_t i = 1; i < n; i++) {
-        if (logits[i] > max) {
-            max = logits[i];
-            argmax = i;
-        }
-    }
+    float max;
+    const size_t argmax = find_max(n, logits, &max);
     double total = 0, sum = 0;
     for (size_t c = 0; c < n; c += IOLK_CHUNK) {
         float chunk_max, chunk_sum;
         ops->sumexp_f32(chunk_size(n, c), logits + c, &chunk_max, &chunk_sum);
-        total += (double)chunk_sum * Sleef_expd1_u10purecfma((double)chunk_max - (double)max);
+        total += rescaled(chunk_max, chunk_sum, max);
         sum += ops->sum_f64(chunk_size(n, c), logits + c);
     }
     *out_stats = (struct iol_logit_stats){
@@ -70,19 +143,144 @@ double iol_logits_kl(const struct iolk_ops *ops, size_t n, const float *p, doubl
     return kl;
 }
 
-void iol_logits_top(size_t n, const float *logits, size_t count, size_t *out_index)
+/* The largest logits so far, descending, lower index first on ties. */
+struct top {
+    size_t count, held;
+    size_t *index;
+    float *logits;
+};
+
+static void top_put(struct top *top, size_t index, float logit)
+{
+    if (top->held == top->count && !(logit > top->logits[top->held - 1])) {
+        return;
+    }
+    size_t at = top->held < top->count ? top->held++ : top->held - 1;
+    while (at > 0 && logit > top->logits[at - 1]) {
+        top->index[at] = top->index[at - 1];
+        top->logits[at] = top->logits[at - 1];
+        at--;
+    }
+    top->index[at] = index;
+    top->logits[at] = logit;
+}
+
+/* Columns first .. first + n, in ascending calls. A group without a logit over the last that is
+ * held is passed by with one comparison per vector. */
+static void top_scan(struct top *top, size_t first, size_t n, const float *x)
+{
+    size_t i = 0;
+    if (!top->count) {
+        return;
+    }
+    for (; i < n && top->held < top->count; i++) {
+        top_put(top, first + i, x[i]);
+    }
+    for (;;) {
+        float least = top->logits[top->held - 1];
+        i = find_group(i, n, x, least);
+        if (n - i < GROUP) {
+            break;
+        }
+        for (const size_t end = i + GROUP; i < end; i++) {
+            if (x[i] > least) {
+                top_put(top, first + i, x[i]);
+                least = top->logits[top->held - 1];
+            }
+        }
+    }
+    for (; i < n; i++) {
+        top_put(top, first + i, x[i]);
+    }
+}
+
+void iol_logits_top(size_t n, const float *logits, size_t count, size_t *out_index,
+                    float *out_logits)
 {
     assert(count <= n);
-    size_t held = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (held == count && !(logits[i] > logits[out_index[held - 1]])) {
-            continue;
+    top_scan(&(struct top){.count = count, .index = out_index, .logits = out_logits}, 0, n, logits);
+}
+
+/* --- fused -------------------------------------------------------------------------------------
+ */
+
+enum {
+    STRIP = 3 * IOLK_CHUNK,   /* columns: whole panels and whole chunks */
+    STRIP_LD = STRIP + 16,    /* no multiple of a page: rows do not fall into the same sets */
+    STRIP_ROWS = 8 * IOLK_MR, /* of a strip: it stays in L2 or near it */
+};
+static_assert(STRIP % IOLK_NR == 0, "a strip ends at the border of a panel");
+
+/* One row between strips, in the workspace: its maximum, then per chunk maximum and sum, rescaled
+ * when the maximum of all is known. */
+static size_t partial_floats(size_t n)
+{
+    return 1 + 2 * ((n + IOLK_CHUNK - 1) / IOLK_CHUNK);
+}
+
+size_t iol_unembed_workspace(size_t m, size_t n)
+{
+    return (m < STRIP_ROWS ? m : STRIP_ROWS) * STRIP_LD + m * partial_floats(n);
+}
+
+static void reduce_strip(const struct iolk_ops *ops, size_t first, size_t columns, const float *x,
+                         float *partial, struct iol_unembed_row *row)
+{
+    struct top top = {.count = row->top_count,
+                      .held = first < row->top_count ? first : row->top_count,
+                      .index = row->out_top,
+                      .logits = row->out_top_logits};
+    top_scan(&top, first, columns, x);
+    for (size_t i = 0; i < row->chosen_count; i++) {
+        if (row->chosen[i] - first < columns) {
+            row->out_chosen[i] = x[row->chosen[i] - first];
         }
-        size_t at = held < count ? held++ : held - 1;
-        while (at > 0 && logits[i] > logits[out_index[at - 1]]) {
-            out_index[at] = out_index[at - 1];
-            at--;
+    }
+    for (size_t c = 0; c < columns; c += IOLK_CHUNK) {
+        const size_t n = chunk_size(columns, c);
+        float *chunk = partial + 1 + (first + c) / IOLK_CHUNK * 2;
+        ops->sumexp_f32(n, x + c, &chunk[0], &chunk[1]);
+        row->stats.sum += ops->sum_f64(n, x + c);
+        if (chunk[0] > partial[0]) {
+            partial[0] = chunk[0];
+            row->stats.argmax = first + c + find_first(n, x + c, chunk[0]);
         }
-        out_index[at] = i;
+    }
+}
+
+void iol_unembed_reduce(const struct iolk_ops *ops, size_t m, const float *x, size_t ld_x,
+                        const struct iol_packed *w, struct iol_unembed_row *rows, float *workspace,
+                        uint64_t *flops)
+{
+    const size_t n = w->n, panels = (n + IOLK_NR - 1) / IOLK_NR, partial = partial_floats(n);
+    const size_t blocks = (m + STRIP_ROWS - 1) / STRIP_ROWS;
+    float *strip = workspace + m * partial;
+    assert(n > 0);
+    for (size_t r = 0; r < m; r++) {
+        assert(rows[r].top_count <= n);
+        rows[r].stats = (struct iol_logit_stats){0};
+        workspace[r * partial] = -INFINITY;
+    }
+    for (size_t first = 0; first < n; first += STRIP) {
+        const size_t columns = n - first < STRIP ? n - first : STRIP, panel = first / IOLK_NR;
+        const struct iol_gemm_part part = {.panel_begin = panel,
+                                           .panel_end = first + STRIP < n ? panel + STRIP / IOLK_NR
+                                                                          : panels};
+        for (size_t b = 0; b < blocks; b++) {
+            const size_t row = m * b / blocks, end = m * (b + 1) / blocks;
+            iol_gemm_block(ops, end - row, x + row * ld_x, ld_x, w, &part, strip, STRIP_LD, flops);
+            for (size_t r = row; r < end; r++) {
+                reduce_strip(ops, first, columns, strip + (r - row) * STRIP_LD,
+                             workspace + r * partial, &rows[r]);
+            }
+        }
+    }
+    for (size_t r = 0; r < m; r++) {
+        const float max = workspace[r * partial], *chunk = workspace + r * partial + 1;
+        double total = 0;
+        for (size_t c = 0; c < n; c += IOLK_CHUNK, chunk += 2) {
+            total += rescaled(chunk[0], chunk[1], max);
+        }
+        rows[r].stats.lse = (double)max + Sleef_logd1_u10purecfma(total);
     }
 }

@@ -2,8 +2,8 @@
  * differences are rounded once more. */
 #include "ref/ref.h"
 
-void iolk_layernorm_f32_ref(size_t n, const float *x, const float *gain, const float *bias,
-                            float eps, double *out_y, double *out_bound)
+static void row(size_t n, const float *x, const float *gain, const float *bias, float eps,
+                double *out_y, double *out_bound)
 {
     double sum = 0.0, size = 0.0, squares = 0.0;
     for (size_t i = 0; i < n; i++) {
@@ -30,5 +30,13 @@ void iolk_layernorm_f32_ref(size_t n, const float *x, const float *gain, const f
             r * (shift + ref_u32 * fabs(d)) + fabs(d) * r * (relative_r + ref_u32) + ref_tiny32;
         double bound = ref_slack * (g * unit_error + ref_u32 * fabs(out_y[i])) + ref_tiny32;
         out_bound[i] = ref_bound32(out_y[i], claimed ? fabs(out_y[i]) : HUGE_VAL, bound);
+    }
+}
+
+void iolk_layernorm_f32_ref(size_t m, size_t n, const float *x, size_t ld_x, const float *gain,
+                            const float *bias, float eps, double *out_y, double *out_bound)
+{
+    for (size_t r = 0; r < m; r++) {
+        row(n, x + r * ld_x, gain, bias, eps, out_y + r * n, out_bound + r * n);
     }
 }

@@ -42,20 +42,62 @@ static inline double ref_bound32(double value, double size, double bound)
 void iolk_gemm_f32_ref(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                        size_t ld_b, const float *init, size_t ld_init, double *out_c,
                        double *out_bound);
+void iolk_gemm_bf16_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
+                        const void *panel, const float *init, size_t ld_init, double *out_c,
+                        double *out_bound);
+void iolk_gemm_f16_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
+                       const void *panel, const float *init, size_t ld_init, double *out_c,
+                       double *out_bound);
+void iolk_gemm_q80_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
+                       const void *panel, const float *init, size_t ld_init, double *out_c,
+                       double *out_bound);
+void iolk_gemm_q40_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
+                       const void *panel, const float *init, size_t ld_init, double *out_c,
+                       double *out_bound);
+void iolk_gemm_q41_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
+                       const void *panel, const float *init, size_t ld_init, double *out_c,
+                       double *out_bound);
+void iolk_gemm_q4k_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
+                       const void *panel, const float *init, size_t ld_init, double *out_c,
+                       double *out_bound);
+void iolk_widen_bf16_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
+void iolk_widen_f16_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
+void iolk_widen_q80_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
+void iolk_widen_q40_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
+void iolk_widen_q41_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
+void iolk_widen_q4k_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
 void iolk_chains_f32_ref(size_t m, size_t n, const float *q, size_t ld_q, const float *k,
                          size_t ld_k, double *out, double *out_bound);
 void iolk_axpy_f32_ref(size_t n, float a, const float *x, const float *y, double *out_y,
                        double *out_bound);
 void iolk_scale_f32_ref(size_t n, float a, const float *x, double *out_y, double *out_bound);
 void iolk_add_f32_ref(size_t n, const float *x, const float *c, double *out_y, double *out_bound);
-void iolk_softmax_f32_ref(size_t n, float scale, const float *scores, double *out_scores,
-                          double *out_bound, double *out_rcp, double *out_rcp_bound);
+/* out_scores (m, n + (m - 1) * step), dense: what lies beyond a row stays as it was */
+void iolk_softmax_f32_ref(size_t m, size_t n, size_t step, float scale, const float *scores,
+                          size_t ld, double *out_scores, double *out_bound, double *out_rcp,
+                          double *out_rcp_bound);
+void iolk_tail_f32_ref(size_t m, size_t n, size_t first, size_t step, const float *e, size_t ld_e,
+                       const float *v, size_t ld_row, size_t ld_key, const float *factor,
+                       const float *y, size_t ld_y, double *out_y, double *out_bound);
 void iolk_sumexp_f32_ref(size_t n, const float *x, double *out_max, double *out_max_bound,
                          double *out_sum, double *out_sum_bound);
-void iolk_rmsnorm_f32_ref(size_t n, const float *x, const float *gain, float eps, double *out_y,
-                          double *out_bound);
-void iolk_layernorm_f32_ref(size_t n, const float *x, const float *gain, const float *bias,
-                            float eps, double *out_y, double *out_bound);
+/* Of rows; results are dense, (m, n). sums: m * n elements to work in. */
+void iolk_rmsnorm_f32_ref(size_t m, size_t n, const float *x, size_t ld_x, const float *gain,
+                          float eps, double *out_y, double *out_bound);
+void iolk_layernorm_f32_ref(size_t m, size_t n, const float *x, size_t ld_x, const float *gain,
+                            const float *bias, float eps, double *out_y, double *out_bound);
+void iolk_add_rmsnorm_f32_ref(size_t m, size_t n, const float *x, size_t ld_x, const float *c,
+                              size_t ld_c, const float *gain, float eps, float *sums, double *out_x,
+                              double *out_x_bound, double *out_y, double *out_bound);
+void iolk_add_layernorm_f32_ref(size_t m, size_t n, const float *x, size_t ld_x, const float *c,
+                                size_t ld_c, const float *gain, const float *bias, float eps,
+                                float *sums, double *out_x, double *out_x_bound, double *out_y,
+                                double *out_bound);
+void iolk_bias_gelu_tanh_f32_ref(size_t m, size_t n, const float *x, size_t ld_x, const float *bias,
+                                 float *sums, double *out_y, double *out_bound);
+void iolk_bias_gelu_erf_f32_ref(size_t m, size_t n, const float *x, size_t ld_x, const float *bias,
+                                float *sums, double *out_y, double *out_bound);
+void iolk_exp_f32_ref(size_t n, const float *x, double *out_y, double *out_bound);
 void iolk_silu_mul_f32_ref(size_t n, const float *gate, const float *up, double *out_y,
                            double *out_bound);
 void iolk_gelu_tanh_f32_ref(size_t n, const float *x, double *out_y, double *out_bound);

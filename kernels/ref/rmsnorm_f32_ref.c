@@ -2,8 +2,8 @@
  * it. Squares that underflow are worth n * 2^-149 beside the sum. */
 #include "ref/ref.h"
 
-void iolk_rmsnorm_f32_ref(size_t n, const float *x, const float *gain, float eps, double *out_y,
-                          double *out_bound)
+static void row(size_t n, const float *x, const float *gain, float eps, double *out_y,
+                double *out_bound)
 {
     double squares = 0.0;
     for (size_t i = 0; i < n; i++) {
@@ -18,5 +18,13 @@ void iolk_rmsnorm_f32_ref(size_t n, const float *x, const float *gain, float eps
         out_y[i] = unit * (double)gain[i];
         double bound = fabs(out_y[i]) * relative + ref_tiny32 * (1.0 + fabs((double)gain[i]));
         out_bound[i] = ref_bound32(out_y[i], claimed ? fabs(out_y[i]) : HUGE_VAL, bound);
+    }
+}
+
+void iolk_rmsnorm_f32_ref(size_t m, size_t n, const float *x, size_t ld_x, const float *gain,
+                          float eps, double *out_y, double *out_bound)
+{
+    for (size_t r = 0; r < m; r++) {
+        row(n, x + r * ld_x, gain, eps, out_y + r * n, out_bound + r * n);
     }
 }

@@ -2,8 +2,8 @@
  * m and t - m give (|t| + |m| + |t - m|) u, and exp itself 1 ULP <= 2 u. */
 #include "ref/ref.h"
 
-void iolk_softmax_f32_ref(size_t n, float scale, const float *scores, double *out_scores,
-                          double *out_bound, double *out_rcp, double *out_rcp_bound)
+static void one_row(size_t n, float scale, const float *scores, double *out_scores,
+                    double *out_bound, double *out_rcp, double *out_rcp_bound)
 {
     double m = -HUGE_VAL, sum = 0.0, sum_error = 0.0;
     int nan = 0;
@@ -26,5 +26,20 @@ void iolk_softmax_f32_ref(size_t n, float scale, const float *scores, double *ou
     *out_rcp_bound = relative < 0.5 ? *out_rcp * relative * (1.0 + 2.0 * relative) : HUGE_VAL;
     if (nan) {
         *out_rcp_bound = 0.0; /* NaN it must be */
+    }
+}
+
+void iolk_softmax_f32_ref(size_t m, size_t n, size_t step, float scale, const float *scores,
+                          size_t ld, double *out_scores, double *out_bound, double *out_rcp,
+                          double *out_rcp_bound)
+{
+    const size_t width = n + (m - 1) * step;
+    for (size_t r = 0; r < m; r++) {
+        double *to = out_scores + r * width, *bound = out_bound + r * width;
+        one_row(n + r * step, scale, scores + r * ld, to, bound, out_rcp + r, out_rcp_bound + r);
+        for (size_t i = n + r * step; i < width; i++) { /* beyond the row: as before */
+            to[i] = (double)scores[r * ld + i];
+            bound[i] = 0.0;
+        }
     }
 }

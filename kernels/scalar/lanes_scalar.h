@@ -7,13 +7,16 @@
  *   *_load, *_store               sixteen elements; f64x16_widen reads f32
  *   *_load_n, *_store_n, widen_n  the first n < 16 only, nothing else is touched; others read 0
  *   *_keep(v, old, n)             lanes below n from v, the others from old
- *   *_max(a, b)                   a > b ? a : b, thus b where either is NaN
+ *   *_max(a, b), *_min(a, b)      a > b ? a : b, a < b ? a : b, thus b where either is NaN
+ *   *_round, *_ldexp(a, q)        nearest integer, ties to even; a * 2^q rounded once (for *_exp)
  *   *_top                         the largest of lanes that hold no NaN
  *   *_sum                         a[j] += a[j + s] for s = 8, 4, 2, 1 */
 #ifndef IOLK_LANES_SCALAR_H
 #define IOLK_LANES_SCALAR_H
 
 #include "../ops.h"
+
+#define IOLK_ONE_LANE
 
 #include <assert.h>
 #include <math.h>
@@ -24,7 +27,6 @@
 #endif
 
 /* sleef.h shows these under -mavx2 only. */
-extern float Sleef_expf1_u10purecfma(float);
 extern float Sleef_erff1_u10purecfma(float);
 extern double Sleef_expd1_u10purecfma(double);
 extern double Sleef_expm1d1_u10purecfma(double);
@@ -126,9 +128,65 @@ static inline f32x16 f32x16_max(f32x16 a, f32x16 b)
     EACH_LANE(f32x16, a.r[j] > b.r[j] ? a.r[j] : b.r[j]);
 }
 
+/* One lane, for exp: sixteen at a time would go through memory between any two operations. */
+static inline float f32_set1(float x)
+{
+    return x;
+}
+
+static inline float f32_add(float a, float b)
+{
+    return a + b;
+}
+
+static inline float f32_mul(float a, float b)
+{
+    return a * b;
+}
+
+static inline float f32_fma(float a, float b, float c)
+{
+    return __builtin_fmaf(a, b, c);
+}
+
+static inline float f32_max(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+static inline float f32_min(float a, float b)
+{
+    return a < b ? a : b;
+}
+
+/* To the nearest integer, ties to even; |x| < 2^22. Adding 1.5 * 2^23 leaves no bits below 1. */
+static inline float f32_round(float x)
+{
+    return (x + 0x1.8p23f) - 0x1.8p23f;
+}
+
+/* a * 2^q, a near 1, |q| < 252, rounded once: only the second product can be inexact. */
+static inline float f32_ldexp(float a, float q)
+{
+    union {
+        float value;
+        int32_t bits;
+    } most, rest;
+    const int32_t n = q == q ? (int32_t)q : 0, half = n / 2; /* NaN has no integer */
+    most.bits = (half + 127) * (1 << 23);
+    rest.bits = (n - half + 127) * (1 << 23);
+    return a * most.value * rest.value;
+}
+
+#define IOLK_EXP_LANES float
+#define IOLK_EXP(op)   f32_##op
+#include "../lanes_exp.h"
+#undef IOLK_EXP_LANES
+#undef IOLK_EXP
+
 static inline f32x16 f32x16_exp(f32x16 a)
 {
-    EACH_LANE(f32x16, Sleef_expf1_u10purecfma(a.r[j]));
+    EACH_LANE(f32x16, f32_exp(a.r[j]));
 }
 
 static inline f32x16 f32x16_erf(f32x16 a)

@@ -1,18 +1,18 @@
-/* gelu_erf: h = x / 2; y = fma(h, erf(x / sqrt(2)), h). */
-static inline f32x16 gelu_erf(f32x16 x)
-{
-    f32x16 h = f32x16_mul(f32x16_set1(0.5f), x);
-    return f32x16_fma(h, f32x16_erf(f32x16_mul(x, f32x16_set1(0.70710678f))), h);
-}
+/* gelu_erf: the erf form of GELU. Every block is read before it is written, so y may be x. */
+#include "../lanes_activation.h"
 
 void IOLK_NAME(size_t n, const float *x, float *y)
 {
     size_t i = 0;
-    for (; n - i >= IOLK_LANES; i += IOLK_LANES) {
-        f32x16_store(y + i, gelu_erf(f32x16_load(x + i)));
+    for (; n - i >= IOLK_WIDE; i += IOLK_WIDE) {
+        f32x32_store(y + i, f32x32_gelu_erf(f32x32_load(x + i)));
+    }
+    if (n - i >= IOLK_LANES) {
+        f32x16_store(y + i, f32x16_gelu_erf(f32x16_load(x + i)));
+        i += IOLK_LANES;
     }
     const size_t rest = n - i;
     if (rest) {
-        f32x16_store_n(y + i, gelu_erf(f32x16_load_n(x + i, rest)), rest);
+        f32x16_store_n(y + i, f32x16_gelu_erf(f32x16_load_n(x + i, rest)), rest);
     }
 }

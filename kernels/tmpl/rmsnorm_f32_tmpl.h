@@ -1,27 +1,23 @@
-/* rmsnorm: L16 of squares, r = 1 / sqrt(mean + eps) with both operations correctly rounded, then
- * two products per element. */
-void IOLK_NAME(size_t n, const float *restrict x, const float *restrict gain, float eps,
-               float *restrict y)
-{
-    assert(n >= 1);
-    const size_t rest = n % IOLK_LANES, full = n - rest;
-    f32x16 squares = f32x16_set1(0.0f);
-    for (size_t i = 0; i < full; i += IOLK_LANES) {
-        f32x16 v = f32x16_load(x + i);
-        squares = f32x16_fma(v, v, squares);
-    }
-    if (rest) {
-        f32x16 v = f32x16_load_n(x + full, rest);
-        squares = f32x16_keep(f32x16_fma(v, v, squares), squares, rest);
-    }
-    const f32x16 r = f32x16_set1(1.0f / f32_sqrt(f32x16_sum(squares) / (float)n + eps));
+/* rmsnorm: four rows at a time, then two, then one. */
+#include "../lanes_norm.h"
 
-    for (size_t i = 0; i < full; i += IOLK_LANES) {
-        f32x16 v = f32x16_mul(f32x16_load(x + i), r);
-        f32x16_store(y + i, f32x16_mul(v, f32x16_load(gain + i)));
+void IOLK_NAME(size_t m, size_t n, const float *restrict x, size_t ld_x, const float *restrict gain,
+               float eps, float *restrict y, size_t ld_y)
+{
+    assert(n >= 1 && (m <= 1 || (ld_x >= n && ld_y >= n)));
+    struct norm_rows t = {
+        .n = n, .ld_x = ld_x, .ld_y = ld_y, .x = x, .gain = gain, .y = y, .eps = eps};
+    if (!norm_strides_collide(&t)) {
+        for (; m >= 4; m -= 4) {
+            rmsnorm_rows(4, false, &t);
+            norm_advance(&t, 4);
+        }
     }
-    if (rest) {
-        f32x16 v = f32x16_mul(f32x16_load_n(x + full, rest), r);
-        f32x16_store_n(y + full, f32x16_mul(v, f32x16_load_n(gain + full, rest)), rest);
+    for (; m >= 2; m -= 2) {
+        rmsnorm_rows(2, false, &t);
+        norm_advance(&t, 2);
+    }
+    if (m) {
+        rmsnorm_rows(1, false, &t);
     }
 }

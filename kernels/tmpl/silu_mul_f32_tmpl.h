@@ -1,20 +1,19 @@
-/* silu_mul: gate / (1 + exp(-gate)), rounded, times up. Every block is read before it is written,
- * so y may be gate or up. */
-static inline f32x16 silu_mul(f32x16 gate, f32x16 up)
-{
-    f32x16 silu = f32x16_div(gate, f32x16_add(f32x16_set1(1.0f), f32x16_exp(f32x16_neg(gate))));
-    return f32x16_mul(silu, up);
-}
+/* silu_mul: every block is read before it is written, so y may be gate or up. */
+#include "../lanes_activation.h"
 
 void IOLK_NAME(size_t n, const float *gate, const float *up, float *y)
 {
     size_t i = 0;
-    for (; n - i >= IOLK_LANES; i += IOLK_LANES) {
-        f32x16_store(y + i, silu_mul(f32x16_load(gate + i), f32x16_load(up + i)));
+    for (; n - i >= IOLK_WIDE; i += IOLK_WIDE) {
+        f32x32_store(y + i, f32x32_silu_mul(f32x32_load(gate + i), f32x32_load(up + i)));
+    }
+    if (n - i >= IOLK_LANES) {
+        f32x16_store(y + i, f32x16_silu_mul(f32x16_load(gate + i), f32x16_load(up + i)));
+        i += IOLK_LANES;
     }
     const size_t rest = n - i;
     if (rest) {
-        f32x16 product = silu_mul(f32x16_load_n(gate + i, rest), f32x16_load_n(up + i, rest));
-        f32x16_store_n(y + i, product, rest);
+        f32x16 g = f32x16_load_n(gate + i, rest), u = f32x16_load_n(up + i, rest);
+        f32x16_store_n(y + i, f32x16_silu_mul(g, u), rest);
     }
 }

@@ -1,13 +1,15 @@
-/* gemm_f32_avx2: the tile is cut into sub-tiles that fit 16 registers, k outermost in each (the
- * outer-product micro-kernel of Goto and van de Geijn, 2008): 3-4 rows x 24 columns, 1-2 rows x 48.
- * Where a width is no multiple of 8, the last vector starts at width - 8 and computes a few columns
- * twice (equal chains, equal bits), so only widths below 8 need masks.
+/* gemm_f32_avx2: tiles that fit 16 registers, k outermost in each (the outer-product micro-kernel
+ * of Goto and van de Geijn, 2008): 5-6 rows x 16 columns, 3-4 rows x 24, 1-2 rows x 48. All tiles
+ * of one height and width follow one another inside one body. Where a width is no multiple of 8,
+ * the last vector starts at width - 8 and computes a few columns twice (equal chains, equal bits),
+ * so only widths below 8 need masks.
  *
- * Registers (4 x 24): 12 ymm of C, 3 of B, 1 of A broadcast. (2 x 48): 12 of C, 1-2 of B, 2 of A.
+ * Registers (6 x 16): 12 ymm of C, 2 of B, 1 of A broadcast. (4 x 24): 12, 3, 1. (2 x 48): 12,
+ * 1, 2.
  *
- *            b: panel, 48 columns                      c: sub-tiles of an 8 x 48 tile
- *   k = 0    [b0 8][b1 8][b2 8] | [b0][b1][b2]         rows 0-3  [4 x 24] [4 x 24]
- *   k = 1    [b0 8][b1 8][b2 8] | [b0][b1][b2]         rows 4-7  [4 x 24] [4 x 24]
+ *            b: panel, 48 columns                        c: tiles
+ *   k = 0    [b0 8][b1 8] | [b0 8][b1 8] | [b0][b1]      rows 0-5   [6 x 16] [6 x 16] [6 x 16]
+ *   k = 1    [b0 8][b1 8] | [b0 8][b1 8] | [b0][b1]      rows 6-11  [6 x 16] [6 x 16] [6 x 16]
  *   ...      rows ld_b apart */
 #include "../ops.h"
 
@@ -15,20 +17,22 @@
 #include <immintrin.h>
 #include <stdbool.h>
 
-enum { LANES = 8, UNROLL = 4, LINE = 64, MAX_ROWS = 4, WIDE = 48, NARROW = 24 };
+enum { LANES = 8, UNROLL = 4, LINE = 64, LINE_FLOATS = 16, MAX_ROWS = 6, WIDE = 48 };
 
-struct tile {
+struct tiles {
+    size_t count; /* of this height and width, one below the other */
     size_t k, ld_a, ld_b, ld_init, ld_c;
     const float *a, *b, *init;
     float *c;
-    size_t last;       /* first column of the last vector */
-    __m256i mask;      /* columns present, where there are fewer than LANES */
-    const char *ahead; /* prefetched to L2: `rate` lines every UNROLL steps, up to ahead_end */
+    const float *beside; /* C to the right of the first tile */
+    size_t last;         /* first column of the last vector */
+    __m256i mask;        /* columns present, where there are fewer than LANES */
+    const char *ahead;   /* prefetched to L2: `rate` lines every UNROLL steps, up to ahead_end */
     const char *ahead_end;
     size_t rate;
 };
 
-#define ROWS4(X)       X(0) X(1) X(2) X(3)
+#define ROWS6(X)       X(0) X(1) X(2) X(3) X(4) X(5)
 #define VECTORS6(X, r) X(r, 0) X(r, 1) X(r, 2) X(r, 3) X(r, 4) X(r, 5)
 
 /* acc + a * b as an instruction and not as an intrinsic: gcc 12 would fold loads of B into several
@@ -39,58 +43,104 @@ static inline __attribute__((always_inline)) __m256 fma_in_place(__m256 acc, __m
     return acc;
 }
 
+/* Fetch a row of C. */
+static inline __attribute__((always_inline)) void touch_row(const float *c, const size_t vectors)
+{
+    _mm_prefetch((const char *)c, _MM_HINT_T0);
+    if (vectors > 2) {
+        _mm_prefetch((const char *)(c + LINE_FLOATS), _MM_HINT_T0);
+    }
+    if (vectors > 4) {
+        _mm_prefetch((const char *)(c + 2 * LINE_FLOATS), _MM_HINT_T0);
+    }
+}
+
+/* What *t holds stays in memory, where general registers are short, and what A holds is read from
+ * here on. */
+#define IN_MEMORY() __asm__ volatile("" : : : "memory")
+
 /* m, vectors and masked are constants in every caller: what they exclude is not compiled. */
 static inline __attribute__((always_inline)) void run(const size_t m, const size_t vectors,
-                                                      const bool masked, struct tile *t)
+                                                      const bool masked, struct tiles *t)
 {
-    const size_t k = t->k, ld_b = t->ld_b, last = t->last;
-    const float *b = t->b;
+    const size_t ld_a = t->ld_a, ld_b = t->ld_b, last = t->last, row_bytes = ld_a * sizeof(float);
+    const bool in_place = t->init == t->c;
     const char *ahead = t->ahead;
-#define AT(v)      (vectors == (v) + 1 ? last : LANES * (size_t)(v))
-#define LOAD(p, v) (masked ? _mm256_maskload_ps(p, t->mask) : _mm256_loadu_ps((p) + AT(v)))
-#define START_VECTOR(r, v)                                                                         \
-    __m256 acc##r##v = _mm256_setzero_ps();                                                        \
-    if (r < m && v < vectors && t->init) {                                                         \
-        acc##r##v = LOAD(t->init + r * t->ld_init, v);                                             \
+#define AT(v)           (vectors == (v) + 1 ? last : LANES * (size_t)(v))
+#define LOAD(p, v)      (masked ? _mm256_maskload_ps(p, t->mask) : _mm256_loadu_ps((p) + AT(v)))
+#define PINNED(r, v, n) register __m256 acc##r##v __asm__("ymm" #n)
+#define ZERO_VECTOR(r, v)                                                                          \
+    if (r < m && v < vectors) {                                                                    \
+        acc##r##v = _mm256_setzero_ps();                                                           \
     }
-#define START(r)                                                                                   \
-    const float *a##r = t->a + (r < m ? r : 0) * t->ld_a;                                          \
-    VECTORS6(START_VECTOR, r)
+#define ZERO(r) VECTORS6(ZERO_VECTOR, r)
+#define START_VECTOR(r, v)                                                                         \
+    if (r < m && v < vectors) {                                                                    \
+        acc##r##v = LOAD(from + r * t->ld_init, v);                                                \
+    }
+#define START(r) VECTORS6(START_VECTOR, r)
+/* Element `step` of row r of A in all lanes. Rows are a0 + {0, 1, 2, 4} and a3 + {0, 2} leading
+ * dimensions, so that three general registers address all of them. An instruction, too: gcc would
+ * keep a pointer for each. */
+#define SPREAD_ALONE(ar, base, step)                                                               \
+    __asm__ volatile("vbroadcastss %c2(%1), %0" : "=x"(ar) : "r"(base), "i"((step) * sizeof(float)))
+#define SPREAD(ar, base, scale, step)                                                              \
+    __asm__ volatile("vbroadcastss %c3(%1,%2," #scale "), %0"                                      \
+                     : "=x"(ar)                                                                    \
+                     : "r"(base), "r"(row_bytes), "i"((step) * sizeof(float)))
+#define SPREAD_0(ar, step) SPREAD_ALONE(ar, a0, step)
+#define SPREAD_1(ar, step) SPREAD(ar, a0, 1, step)
+#define SPREAD_2(ar, step) SPREAD(ar, a0, 2, step)
+#define SPREAD_3(ar, step) SPREAD_ALONE(ar, a3, step)
+#define SPREAD_4(ar, step) SPREAD(ar, a0, 4, step)
+#define SPREAD_5(ar, step) SPREAD(ar, a3, 2, step)
 #define FMA(r, v)                                                                                  \
     if (r < m && v < vectors) {                                                                    \
         acc##r##v = fma_in_place(acc##r##v, ar, b##v);                                             \
     }
-/* Up to three vectors: all of B, then row by row. More: all of A, then column by column. */
-#define B_VECTOR(r, v)                                                                             \
+/* A vector of B, loaded once and not again for each row. */
+#define B_VECTOR(v)                                                                                \
     __m256 b##v = _mm256_setzero_ps();                                                             \
     if (v < vectors) {                                                                             \
         b##v = LOAD(b, v);                                                                         \
+        __asm__("" : "+x"(b##v));                                                                  \
     }
-#define ROW(r)                                                                                     \
+#define ROW(r, step)                                                                               \
     if (r < m) {                                                                                   \
-        __m256 ar = _mm256_broadcast_ss(a##r + l);                                                 \
+        __m256 ar;                                                                                 \
+        SPREAD_##r(ar, step);                                                                      \
         FMA(r, 0)                                                                                  \
         FMA(r, 1)                                                                                  \
         FMA(r, 2)                                                                                  \
     }
 #define COLUMN(r, v)                                                                               \
     if (v < vectors) {                                                                             \
-        B_VECTOR(r, v)                                                                             \
+        B_VECTOR(v)                                                                                \
         acc0##v = fma_in_place(acc0##v, ar0, b##v);                                                \
         acc1##v = m > 1 ? fma_in_place(acc1##v, ar1, b##v) : acc1##v;                              \
     }
-#define STEP                                                                                       \
+/* Up to three vectors: all of B, then row by row. More: all of A, then column by column. */
+#define STEP(step)                                                                                 \
     if (vectors <= 3) {                                                                            \
-        B_VECTOR(0, 0)                                                                             \
-        B_VECTOR(0, 1)                                                                             \
-        B_VECTOR(0, 2)                                                                             \
-        ROWS4(ROW)                                                                                 \
+        B_VECTOR(0)                                                                                \
+        B_VECTOR(1)                                                                                \
+        B_VECTOR(2)                                                                                \
+        ROW(0, step)                                                                               \
+        ROW(1, step)                                                                               \
+        ROW(2, step)                                                                               \
+        ROW(3, step)                                                                               \
+        ROW(4, step)                                                                               \
+        ROW(5, step)                                                                               \
     } else {                                                                                       \
-        __m256 ar0 = _mm256_broadcast_ss(a0 + l), ar1 = _mm256_broadcast_ss(a1 + l);               \
+        __m256 ar0, ar1 = _mm256_setzero_ps();                                                     \
+        SPREAD_0(ar0, step);                                                                       \
+        if (m > 1) {                                                                               \
+            SPREAD_1(ar1, step);                                                                   \
+        }                                                                                          \
         VECTORS6(COLUMN, 0)                                                                        \
     }                                                                                              \
     b += ld_b;                                                                                     \
-    l++;
+    __asm__ volatile("" : "+r"(b));
 #define STORE(r, v)                                                                                \
     if (r < m && v < vectors) {                                                                    \
         if (masked) {                                                                              \
@@ -100,26 +150,85 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
         }                                                                                          \
     }
 #define FINISH(r) VECTORS6(STORE, r)
-    ROWS4(START)
-    size_t l = 0;
-    while (k - l >= UNROLL) {
-        for (size_t i = t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
-            _mm_prefetch(ahead, _MM_HINT_T1);
+    do {
+        const float *a0 = t->a, *a3 = a0 + (m > 3 ? 3 : 0) * ld_a, *b = t->b, *from = t->init;
+        /* C is needed at the end of a tile, or at its start if chains continue from it: then that
+         * of the next tile is fetched during this one. */
+        const float *touch = !in_place ? t->c : t->count == 1 ? t->beside : t->c + m * t->ld_c;
+        size_t touches = m;
+        IN_MEMORY();
+        /* One register for each sum of the three shapes, or gcc would copy sums within the loop. */
+        PINNED(0, 0, 4);
+        PINNED(0, 1, 5);
+        PINNED(0, 2, 12);
+        PINNED(0, 3, 8);
+        PINNED(0, 4, 9);
+        PINNED(0, 5, 10);
+        PINNED(1, 0, 6);
+        PINNED(1, 1, 7);
+        PINNED(1, 2, 13);
+        PINNED(1, 3, 11);
+        PINNED(1, 4, 14);
+        PINNED(1, 5, 15);
+        PINNED(2, 0, 8);
+        PINNED(2, 1, 9);
+        PINNED(2, 2, 14);
+        PINNED(3, 0, 10);
+        PINNED(3, 1, 11);
+        PINNED(3, 2, 15);
+        PINNED(4, 0, 12);
+        PINNED(4, 1, 13);
+        PINNED(5, 0, 14);
+        PINNED(5, 1, 15);
+        __m256 acc23, acc24, acc25, acc33, acc34, acc35, acc42, acc43, acc44, acc45, acc52, acc53,
+            acc54, acc55;
+        ROWS6(ZERO)
+        if (from) {
+            ROWS6(START)
         }
-        STEP STEP STEP STEP
-    }
-    while (l < k) {
-        STEP
-    }
-    ROWS4(FINISH)
+        size_t left = t->k;
+        for (; left >= UNROLL; left -= UNROLL, a0 += UNROLL, a3 += UNROLL) {
+            IN_MEMORY();
+            for (size_t i = t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
+                _mm_prefetch(ahead, _MM_HINT_T1);
+            }
+            if (touches) {
+                touch_row(touch, vectors);
+                touch += t->ld_c;
+                touches--;
+            }
+            STEP(0)
+            STEP(1)
+            STEP(2)
+            STEP(3)
+        }
+        for (; left; left--, a0++, a3++) {
+            STEP(0)
+        }
+        ROWS6(FINISH)
+        t->a += m * ld_a;
+        t->init += from ? m * t->ld_init : 0;
+        t->c += m * t->ld_c;
+    } while (--t->count);
     t->ahead = ahead;
 #undef AT
 #undef LOAD
+#undef PINNED
+#undef ZERO_VECTOR
+#undef ZERO
 #undef START_VECTOR
 #undef START
+#undef SPREAD_ALONE
+#undef SPREAD
+#undef SPREAD_0
+#undef SPREAD_1
+#undef SPREAD_2
+#undef SPREAD_3
+#undef SPREAD_4
+#undef SPREAD_5
 #undef FMA
-#undef ROW
 #undef B_VECTOR
+#undef ROW
 #undef COLUMN
 #undef STEP
 #undef STORE
@@ -127,76 +236,104 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
 }
 
 #define BODY(m, vectors)                                                                           \
-    static void tile_##m##x##vectors(struct tile *t)                                               \
+    static void tile_##m##x##vectors(struct tiles *t)                                              \
     {                                                                                              \
         run(m, vectors, false, t);                                                                 \
     }
 #define BODIES(m)                                                                                  \
-    static void tile_##m##_masked(struct tile *t)                                                  \
+    static void tile_##m##_masked(struct tiles *t)                                                 \
     {                                                                                              \
         run(m, 1, true, t);                                                                        \
     }                                                                                              \
-    BODY(m, 1) BODY(m, 2) BODY(m, 3)
+    BODY(m, 1) BODY(m, 2)
 BODIES(1)
 BODIES(2)
 BODIES(3)
 BODIES(4)
+BODIES(5)
+BODIES(6)
+BODY(1, 3)
 BODY(1, 4)
 BODY(1, 5)
 BODY(1, 6)
+BODY(2, 3)
 BODY(2, 4)
 BODY(2, 5)
 BODY(2, 6)
+BODY(3, 3)
+BODY(4, 3)
 
-/* In how many pieces `rows` rows of n columns are computed. */
-static size_t pieces(size_t rows, size_t n)
+/* Widest tile of so many rows. */
+static size_t widest(size_t rows)
 {
-    return rows == 0 ? 0 : rows > 2 && n > NARROW ? 2 : 1;
+    return rows <= 2 ? WIDE : rows <= 4 ? WIDE / 2 : WIDE / 3;
+}
+
+/* `count` groups of `rows` rows each, below one another, over all n columns. */
+static void run_rows(size_t count, size_t rows, size_t n, const struct tiles *at, struct tiles *t)
+{
+    /* Column 0: fewer than LANES columns. */
+    static void (*const bodies[MAX_ROWS][7])(struct tiles *) = {
+        {tile_1_masked, tile_1x1, tile_1x2, tile_1x3, tile_1x4, tile_1x5, tile_1x6},
+        {tile_2_masked, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},
+        {tile_3_masked, tile_3x1, tile_3x2, tile_3x3, 0, 0, 0},
+        {tile_4_masked, tile_4x1, tile_4x2, tile_4x3, 0, 0, 0},
+        {tile_5_masked, tile_5x1, tile_5x2, 0, 0, 0, 0},
+        {tile_6_masked, tile_6x1, tile_6x2, 0, 0, 0, 0}};
+    const size_t most = widest(rows);
+    for (size_t j = 0, columns; j < n; j += columns) {
+        /* No piece is below LANES wide unless n is. */
+        columns = n - j;
+        if (columns > most) {
+            columns = columns - most < LANES ? most - LANES : most;
+        }
+        t->count = count;
+        t->a = at->a;
+        t->b = at->b + j;
+        t->init = at->init ? at->init + j : at->init;
+        t->c = at->c + j;
+        t->beside = t->c + columns;
+        t->last = columns < LANES ? 0 : columns - LANES;
+        bodies[rows - 1][columns < LANES ? 0 : (columns + LANES - 1) / LANES](t);
+    }
 }
 
 void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                         size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
                         const void *ahead, size_t ahead_lines)
 {
-    /* Column 0: fewer than LANES columns. */
-    static void (*const bodies[MAX_ROWS][7])(struct tile *) = {
-        {tile_1_masked, tile_1x1, tile_1x2, tile_1x3, tile_1x4, tile_1x5, tile_1x6},
-        {tile_2_masked, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},
-        {tile_3_masked, tile_3x1, tile_3x2, tile_3x3, 0, 0, 0},
-        {tile_4_masked, tile_4x1, tile_4x2, tile_4x3, 0, 0, 0}};
-    assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
+    assert(m >= 1 && n >= 1 && n <= IOLK_NR);
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
-    /* Rows in one group or two nearly equal ones, columns in one or two pieces of which none is
-     * below LANES wide unless n is. */
-    const size_t first_rows = m <= MAX_ROWS ? m : (m + 1) / 2;
-    const size_t passes = pieces(first_rows, n) + pieces(m - first_rows, n);
+    /* Groups of equal height: 8 rows are 4 + 4. The first `taller` have a row more than the rest.
+     */
+    const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS, height = m / groups, taller = m % groups;
+    const size_t passes = taller * ((n + widest(height + 1) - 1) / widest(height + 1)) +
+                          (groups - taller) * ((n + widest(height) - 1) / widest(height));
     const size_t turns = k / UNROLL * passes;
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    struct tile t = {
+    struct tiles t = {
         .k = k,
         .ld_a = ld_a,
         .ld_b = ld_b,
         .ld_init = ld_init,
         .ld_c = ld_c,
+        .a = a,
+        .b = b,
+        .init = init,
+        .c = c,
         .mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane),
         .ahead = ahead,
         .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
         .rate = turns ? (ahead_lines + turns - 1) / turns : 0,
     };
-    for (size_t i = 0, rows = first_rows; i < m; i += rows, rows = m - i) {
-        const size_t widest = rows <= 2 ? WIDE : NARROW;
-        for (size_t j = 0, columns; j < n; j += columns) {
-            columns = n - j;
-            if (columns > widest) {
-                columns = columns - widest < LANES ? widest - LANES : widest;
-            }
-            t.a = a + i * ld_a;
-            t.b = b + j;
-            t.init = init ? init + i * ld_init + j : init;
-            t.c = c + i * ld_c + j;
-            t.last = columns < LANES ? 0 : columns - LANES;
-            bodies[rows - 1][columns < LANES ? 0 : (columns + LANES - 1) / LANES](&t);
-        }
+    struct tiles at = t;
+    if (taller) {
+        run_rows(taller, height + 1, n, &at, &t);
+        const size_t rows = taller * (height + 1);
+        at.a += rows * ld_a;
+        at.init += init ? rows * ld_init : 0;
+        at.c += rows * ld_c;
     }
+    run_rows(groups - taller, height, n, &at, &t);
 }

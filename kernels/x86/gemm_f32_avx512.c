@@ -1,6 +1,8 @@
-/* gemm_f32_avx512: the whole m x n tile stays in registers, k runs outermost (the outer-product
- * micro-kernel of Goto and van de Geijn, 2008). One body per (m, vectors, masked); absent rows and
- * absent vectors of 16 columns do not exist in it.
+/* gemm_f32_avx512: tiles of at most 8 rows and 48 columns; a tile stays in registers while k runs
+ * outermost (the outer-product micro-kernel of Goto and van de Geijn, 2008), and the tiles of one
+ * height follow one another inside one body, so that the next one starts while the last sums of
+ * this one are still on their way. One body per (m, vectors, masked); absent rows and absent
+ * vectors of 16 columns do not exist in it.
  *
  * Registers: 24 zmm of C (8 rows x 3), 3 of B, 1 of A broadcast; 4 spare.
  *
@@ -16,14 +18,17 @@
 
 enum { LANES = 16, UNROLL = 4, LINE = 64 };
 
-struct tile {
+struct tiles {
+    size_t count, rest; /* tiles of this height; tiles of another height that follow in C */
     size_t k, ld_a, ld_b, ld_init, ld_c;
     const float *a, *b, *init;
     float *c;
-    __mmask16 last;    /* columns present in the last vector */
-    const char *ahead; /* prefetched to L2: `rate` lines every UNROLL steps, up to ahead_end */
+    const float *beside; /* C to the right of the first tile: where the next panel begins */
+    __mmask16 last;      /* columns present in the last vector */
+    const char *ahead;   /* prefetched to L2, up to ahead_end: `rate` lines before the first of
+                            UNROLL steps, `between` before each other one */
     const char *ahead_end;
-    size_t rate;
+    size_t rate, between;
 };
 
 #define ROWS8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
@@ -36,14 +41,31 @@ static inline __attribute__((always_inline)) __m512 fma_in_place(__m512 acc, __m
     return acc;
 }
 
+/* Fetch a row of C, `vectors` lines. */
+static inline __attribute__((always_inline)) void touch_row(const float *c, const size_t vectors)
+{
+    _mm_prefetch((const char *)c, _MM_HINT_T0);
+    if (vectors > 1) {
+        _mm_prefetch((const char *)(c + LANES), _MM_HINT_T0);
+    }
+    if (vectors > 2) {
+        _mm_prefetch((const char *)(c + 2 * LANES), _MM_HINT_T0);
+    }
+}
+
+/* What *t holds stays in memory, where general registers are short, and what A holds is read from
+ * here on. */
+#define IN_MEMORY() __asm__ volatile("" : : : "memory")
+
 /* m, vectors and masked are constants in every caller: what they exclude is not compiled. */
 static inline __attribute__((always_inline)) void run(const size_t m, const size_t vectors,
-                                                      const bool masked, const struct tile *t)
+                                                      const bool masked, struct tiles *t)
 {
-    const size_t k = t->k, ld_b = t->ld_b;
-    const float *b = t->b;
+    const size_t k = t->k, ld_a = t->ld_a, ld_b = t->ld_b, ld_c = t->ld_c,
+                 row_bytes = ld_a * sizeof(float), three_rows = 3 * row_bytes;
     const __mmask16 last = t->last;
     const char *ahead = t->ahead;
+    const bool in_place = t->init == t->c;
 #define LOAD(p, v)                                                                                 \
     (masked && vectors == (v) + 1 ? _mm512_maskz_loadu_ps(last, (p) + LANES * (v))                 \
                                   : _mm512_loadu_ps((p) + LANES * (v)))
@@ -53,81 +75,152 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
     } else if (vectors > (v)) {                                                                    \
         _mm512_storeu_ps((p) + LANES * (v), x);                                                    \
     }
+#define PINNED(r, x, y, z)                                                                         \
+    register __m512 acc##r##0 __asm__("zmm" #x) = _mm512_setzero_ps();                             \
+    register __m512 acc##r##1 __asm__("zmm" #y) = _mm512_setzero_ps();                             \
+    register __m512 acc##r##2 __asm__("zmm" #z) = _mm512_setzero_ps();
 #define START(r)                                                                                   \
-    const float *a##r = t->a + (r < m ? r : 0) * t->ld_a;                                          \
-    __m512 acc##r##0 = _mm512_setzero_ps(), acc##r##1 = acc##r##0, acc##r##2 = acc##r##0;          \
-    if (r < m) { /* C will be written: fetch its lines while the chains run */                     \
-        _mm_prefetch((const char *)(t->c + r * t->ld_c), _MM_HINT_T0);                             \
-        if (vectors > 1) {                                                                         \
-            _mm_prefetch((const char *)(t->c + r * t->ld_c + LANES), _MM_HINT_T0);                 \
-        }                                                                                          \
-        if (vectors > 2) {                                                                         \
-            _mm_prefetch((const char *)(t->c + r * t->ld_c + 2 * LANES), _MM_HINT_T0);             \
-        }                                                                                          \
-    }                                                                                              \
-    if (r < m && t->init) {                                                                        \
-        const float *from = t->init + r * t->ld_init;                                              \
+    if (r < m) {                                                                                   \
         acc##r##0 = LOAD(from, 0);                                                                 \
         acc##r##1 = vectors > 1 ? LOAD(from, 1) : acc##r##1;                                       \
         acc##r##2 = vectors > 2 ? LOAD(from, 2) : acc##r##2;                                       \
+        from += t->ld_init;                                                                        \
     }
-#define ROW(r)                                                                                     \
+/* Element `step` of row r of A in all lanes. Rows are a0 + {0, 1, 2, 4, 6} and a3 + {0, 2, 4}
+ * leading dimensions, so that five general registers address all of them. An instruction, too: gcc
+ * would keep eight pointers, more than there is room for. */
+#define SPREAD(ar, base, index, scale, step)                                                       \
+    __asm__ volatile("vbroadcastss %c3(%1,%2," #scale "), %0"                                      \
+                     : "=v"(ar)                                                                    \
+                     : "r"(base), "r"(index), "i"((step) * sizeof(float)))
+#define SPREAD_0(ar, step) SPREAD_ALONE(ar, a0, step)
+#define SPREAD_1(ar, step) SPREAD(ar, a0, row_bytes, 1, step)
+#define SPREAD_2(ar, step) SPREAD(ar, a0, row_bytes, 2, step)
+#define SPREAD_3(ar, step) SPREAD_ALONE(ar, a3, step)
+#define SPREAD_4(ar, step) SPREAD(ar, a0, row_bytes, 4, step)
+#define SPREAD_5(ar, step) SPREAD(ar, a3, row_bytes, 2, step)
+#define SPREAD_6(ar, step) SPREAD(ar, a0, three_rows, 2, step)
+#define SPREAD_7(ar, step) SPREAD(ar, a3, row_bytes, 4, step)
+#define SPREAD_ALONE(ar, base, step)                                                               \
+    __asm__ volatile("vbroadcastss %c2(%1), %0" : "=v"(ar) : "r"(base), "i"((step) * sizeof(float)))
+#define ROW(r, step)                                                                               \
     if (r < m) {                                                                                   \
-        __m512 ar = _mm512_set1_ps(a##r[l]);                                                       \
+        __m512 ar;                                                                                 \
+        SPREAD_##r(ar, step);                                                                      \
         acc##r##0 = fma_in_place(acc##r##0, ar, b0);                                               \
         acc##r##1 = vectors > 1 ? fma_in_place(acc##r##1, ar, b1) : acc##r##1;                     \
         acc##r##2 = vectors > 2 ? fma_in_place(acc##r##2, ar, b2) : acc##r##2;                     \
     }
-#define STEP                                                                                       \
+#define STEP(step)                                                                                 \
     {                                                                                              \
         __m512 b0 = LOAD(b, 0);                                                                    \
-        __m512 b1 = vectors > 1 ? LOAD(b, 1) : b0;                                                 \
-        __m512 b2 = vectors > 2 ? LOAD(b, 2) : b0;                                                 \
-        ROWS8(ROW)                                                                                 \
+        __m512 b1 = vectors > 1 ? LOAD(b, 1) : _mm512_setzero_ps();                                \
+        __m512 b2 = vectors > 2 ? LOAD(b, 2) : _mm512_setzero_ps();                                \
+        __asm__("" : "+v"(b0), "+v"(b1), "+v"(b2)); /* loaded once, not again for each row */      \
+        ROW(0, step)                                                                               \
+        ROW(1, step)                                                                               \
+        ROW(2, step)                                                                               \
+        ROW(3, step)                                                                               \
+        ROW(4, step)                                                                               \
+        ROW(5, step)                                                                               \
+        ROW(6, step)                                                                               \
+        ROW(7, step)                                                                               \
         b += ld_b;                                                                                 \
-        l++;                                                                                       \
+        __asm__ volatile("" : "+r"(b));                                                            \
+    }
+#define FETCH(lines)                                                                               \
+    for (size_t i = lines; i && ahead < t->ahead_end; i--, ahead += LINE) {                        \
+        _mm_prefetch(ahead, _MM_HINT_T1);                                                          \
     }
 #define FINISH(r)                                                                                  \
     if (r < m) {                                                                                   \
-        float *to = t->c + r * t->ld_c;                                                            \
         STORE(to, 0, acc##r##0)                                                                    \
         STORE(to, 1, acc##r##1)                                                                    \
         STORE(to, 2, acc##r##2)                                                                    \
+        to += ld_c;                                                                                \
     }
-    ROWS8(START)
-    size_t l = 0;
-    while (k - l >= UNROLL) {
-        for (size_t i = t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
-            _mm_prefetch(ahead, _MM_HINT_T1);
+    do {
+        const float *a0 = t->a, *a3 = a0 + (m > 3 ? 3 : 0) * ld_a, *b = t->b, *from = t->init;
+        /* C is needed at the end of a tile, or at its start if chains continue from it: then that
+         * of the next tile is fetched during this one. */
+        const float *touch = !in_place                 ? t->c
+                             : t->count + t->rest == 1 ? t->beside
+                                                       : t->c + m * ld_c;
+        size_t touches = m;
+        IN_MEMORY();
+        /* Named registers, or gcc would copy sums within the loop. */
+        PINNED(0, 8, 9, 10)
+        PINNED(1, 11, 12, 13)
+        PINNED(2, 14, 15, 16)
+        PINNED(3, 17, 18, 19)
+        PINNED(4, 20, 21, 22)
+        PINNED(5, 23, 24, 25)
+        PINNED(6, 26, 27, 28)
+        PINNED(7, 29, 30, 31)
+        if (from) {
+            ROWS8(START)
         }
-        STEP STEP STEP STEP
-    }
-    while (l < k) {
-        STEP
-    }
-    ROWS8(FINISH)
+        size_t left = k;
+        for (; left >= UNROLL; left -= UNROLL, a0 += UNROLL, a3 += UNROLL) {
+            IN_MEMORY();
+            FETCH(t->rate)
+            if (touches) {
+                touch_row(touch, vectors);
+                touch += t->ld_c;
+                touches--;
+            }
+            STEP(0)
+            FETCH(t->between)
+            STEP(1)
+            FETCH(t->between)
+            STEP(2)
+            FETCH(t->between)
+            STEP(3)
+        }
+        for (; left; left--, a0++, a3++) {
+            STEP(0)
+        }
+        float *to = t->c;
+        ROWS8(FINISH)
+        t->a += m * ld_a;
+        t->init += from ? m * t->ld_init : 0;
+        t->c += m * ld_c;
+    } while (--t->count);
+    t->ahead = ahead;
 #undef LOAD
 #undef STORE
+#undef PINNED
 #undef START
+#undef SPREAD
+#undef SPREAD_ALONE
+#undef SPREAD_0
+#undef SPREAD_1
+#undef SPREAD_2
+#undef SPREAD_3
+#undef SPREAD_4
+#undef SPREAD_5
+#undef SPREAD_6
+#undef SPREAD_7
 #undef ROW
 #undef STEP
+#undef FETCH
 #undef FINISH
 }
 
 #define BODIES(m)                                                                                  \
-    static void tile_##m##x48(const struct tile *t)                                                \
+    static void tile_##m##x48(struct tiles *t)                                                     \
     {                                                                                              \
         run(m, 3, false, t);                                                                       \
     }                                                                                              \
-    static void tile_##m##x16_masked(const struct tile *t)                                         \
+    static void tile_##m##x16_masked(struct tiles *t)                                              \
     {                                                                                              \
         run(m, 1, true, t);                                                                        \
     }                                                                                              \
-    static void tile_##m##x32_masked(const struct tile *t)                                         \
+    static void tile_##m##x32_masked(struct tiles *t)                                              \
     {                                                                                              \
         run(m, 2, true, t);                                                                        \
     }                                                                                              \
-    static void tile_##m##x48_masked(const struct tile *t)                                         \
+    static void tile_##m##x48_masked(struct tiles *t)                                              \
     {                                                                                              \
         run(m, 3, true, t);                                                                        \
     }
@@ -145,7 +238,7 @@ BODIES(6)
 BODIES(7)
 BODIES(8)
 
-static void (*const bodies[IOLK_MR][4])(const struct tile *) = {
+static void (*const bodies[IOLK_MR][4])(struct tiles *) = {
     ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
     ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
 
@@ -153,11 +246,19 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
                           size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
                           const void *ahead, size_t ahead_lines)
 {
-    assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
+    assert(m >= 1 && n >= 1 && n <= IOLK_NR);
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
-    const size_t vectors = (n + LANES - 1) / LANES, turns = k / UNROLL;
-    const struct tile t = {
+    /* Tiles of equal height: 12 rows are 6 + 6. The first `taller` have a row more than the rest.
+     */
+    const size_t count = (m + IOLK_MR - 1) / IOLK_MR, height = m / count, taller = m % count;
+    const size_t vectors = (n + LANES - 1) / LANES, turns = k / UNROLL * count;
+    /* Many lines at once would keep the loads of B waiting: a line or more per step goes step by
+     * step. */
+    const bool often = ahead_lines >= (UNROLL - 1) * turns;
+    const size_t times = often ? UNROLL * turns : turns,
+                 rate = times ? (ahead_lines + times - 1) / times : 0;
+    struct tiles t = {
         .k = k,
         .ld_a = ld_a,
         .ld_b = ld_b,
@@ -167,10 +268,20 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         .b = b,
         .init = init,
         .c = c,
+        .beside = c + n,
         .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
         .ahead = ahead,
         .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
-        .rate = turns ? (ahead_lines + turns - 1) / turns : 0,
+        .rate = rate,
+        .between = often ? rate : 0,
     };
-    bodies[m - 1][n == IOLK_NR ? 0 : vectors](&t);
+    const size_t width = n == IOLK_NR ? 0 : vectors;
+    if (taller) {
+        t.count = taller;
+        t.rest = count - taller;
+        bodies[height][width](&t);
+    }
+    t.count = count - taller;
+    t.rest = 0;
+    bodies[height - 1][width](&t);
 }

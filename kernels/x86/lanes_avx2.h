@@ -104,10 +104,42 @@ static inline f32x16 f32x16_max(f32x16 x, f32x16 y)
     return (f32x16){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)};
 }
 
-static inline f32x16 f32x16_exp(f32x16 x)
+static inline f32x16 f32x16_min(f32x16 x, f32x16 y)
 {
-    return (f32x16){Sleef_expf8_u10avx2(x.a), Sleef_expf8_u10avx2(x.b)};
+    return (f32x16){_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
 }
+
+static inline __m256 round8(__m256 v)
+{
+    return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline f32x16 f32x16_round(f32x16 x)
+{
+    return (f32x16){round8(x.a), round8(x.b)};
+}
+
+/* Two steps, of which only the second can round: half of q into the exponent, a factor of the rest.
+ */
+static inline __m256 ldexp8(__m256 v, __m256 q)
+{
+    __m256i n = _mm256_cvtps_epi32(q), half = _mm256_srai_epi32(n, 1);
+    __m256i rest = _mm256_add_epi32(_mm256_sub_epi32(n, half), _mm256_set1_epi32(127));
+    __m256i most = _mm256_add_epi32(_mm256_castps_si256(v), _mm256_slli_epi32(half, 23));
+    return _mm256_mul_ps(_mm256_castsi256_ps(most),
+                         _mm256_castsi256_ps(_mm256_slli_epi32(rest, 23)));
+}
+
+static inline f32x16 f32x16_ldexp(f32x16 x, f32x16 q)
+{
+    return (f32x16){ldexp8(x.a, q.a), ldexp8(x.b, q.b)};
+}
+
+#define IOLK_EXP_LANES f32x16
+#define IOLK_EXP(op)   f32x16_##op
+#include "../lanes_exp.h"
+#undef IOLK_EXP_LANES
+#undef IOLK_EXP
 
 static inline f32x16 f32x16_erf(f32x16 x)
 {

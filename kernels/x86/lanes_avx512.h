@@ -89,10 +89,26 @@ static inline f32x16 f32x16_max(f32x16 a, f32x16 b)
     return _mm512_max_ps(a, b);
 }
 
-static inline f32x16 f32x16_exp(f32x16 a)
+static inline f32x16 f32x16_min(f32x16 a, f32x16 b)
 {
-    return Sleef_expf16_u10avx512f(a);
+    return _mm512_min_ps(a, b);
 }
+
+static inline f32x16 f32x16_round(f32x16 a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline f32x16 f32x16_ldexp(f32x16 a, f32x16 q)
+{
+    return _mm512_scalef_ps(a, q);
+}
+
+#define IOLK_EXP_LANES f32x16
+#define IOLK_EXP(op)   f32x16_##op
+#include "../lanes_exp.h"
+#undef IOLK_EXP_LANES
+#undef IOLK_EXP
 
 static inline f32x16 f32x16_erf(f32x16 a)
 {

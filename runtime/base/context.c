@@ -4,13 +4,10 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/arithmetic.h"
 #include "base/base.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "base/caches.h"
 
 #ifndef IOL_VERSION
 #error "the build defines IOL_VERSION"
@@ -26,33 +23,6 @@ const char *iol_version(void)
 int iol_numerics_version(void)
 {
     return NUMERICS_VERSION;
-}
-
-/* --- floating-point mode --- */
-
-struct iol_fpmode iol_fpmode_enter(void)
-{
-    struct iol_fpmode mode = {0};
-#if defined(__x86_64__)
-    mode.saved = _mm_getcsr();
-    _mm_setcsr(0x1f80); /* round to nearest, denormals kept, exceptions masked */
-#elif defined(__aarch64__)
-    unsigned long zero = 0;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(mode.saved));
-    __asm__ volatile("msr fpcr, %0" : : "r"(zero));
-#endif
-    return mode;
-}
-
-void iol_fpmode_leave(struct iol_fpmode mode)
-{
-#if defined(__x86_64__)
-    _mm_setcsr((unsigned)mode.saved);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" : : "r"(mode.saved));
-#else
-    (void)mode;
-#endif
 }
 
 /* --- context --- */
@@ -106,6 +76,26 @@ static enum iol_status parse_isas(const char *text, uint32_t available, uint32_t
     return IOL_OK;
 }
 
+static enum iol_status choose_arithmetic(const char *name, struct iol_ctx *ctx)
+{
+    snprintf(ctx->arithmetic, sizeof ctx->arithmetic, "exact");
+    if (!name || strcmp(name, "exact") == 0) {
+        return IOL_OK;
+    }
+    if (strcmp(name, "fast") != 0) {
+        return iol_fail(IOL_E_INVAL, "arithmetic: found '%s', expected exact or fast", name);
+    }
+    const struct iolk_fast *fast = iolk_fast_detect(ctx->isa_mask);
+    const double rate = fast ? iol_fast_rate(&ctx->ops, fast) : 0;
+    enum iol_status status = iol_fast_judge(fast, rate);
+    if (status == IOL_OK) {
+        ctx->ops.fast = fast;
+        ctx->fast_rate = rate;
+        snprintf(ctx->arithmetic, sizeof ctx->arithmetic, "fast (%s, %s)", fast->text, fast->isa);
+    }
+    return status;
+}
+
 enum iol_status iol_ctx_open(const struct iol_ctx_settings *settings, struct iol_ctx **out_ctx)
 {
     enum iol_status status = IOL_OK;
@@ -136,8 +126,9 @@ enum iol_status iol_ctx_open(const struct iol_ctx_settings *settings, struct iol
         ctx->isa = mask >> i & 1U ? (enum iolk_isa)i : ctx->isa;
     }
     iolk_ops_fill(mask, &ctx->ops);
-    long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    ctx->ops.l2_bytes = l2 >= 256 * 1024 ? (size_t)l2 : (size_t)512 * 1024;
+    const size_t l2 = iol_cache_bytes("", 2);
+    ctx->ops.l2_bytes = l2 >= 256 * 1024 ? l2 : (size_t)512 * 1024;
+    IOL_TRY(choose_arithmetic(settings ? settings->arithmetic : NULL, ctx));
     *out_ctx = ctx;
     ctx = NULL;
 out:
@@ -148,6 +139,16 @@ out:
 void iol_ctx_close(struct iol_ctx *ctx)
 {
     iol_free(ctx);
+}
+
+const char *iol_ctx_arithmetic(const struct iol_ctx *ctx)
+{
+    return ctx->arithmetic;
+}
+
+double iol_ctx_fast_rate(const struct iol_ctx *ctx)
+{
+    return ctx->fast_rate;
 }
 
 size_t iol_ctx_threads(const struct iol_ctx *ctx)

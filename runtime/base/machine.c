@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/caches.h"
 #include "base/context.h"
 
 /* The value after "key : " in the first matching line of a small file of the kernel; false if there
@@ -26,12 +27,6 @@ static bool kernel_line(const char *path, const char *key, char *out, size_t siz
     }
     iol_free(text);
     return colon != NULL;
-}
-
-static size_t cache_size(int name)
-{
-    long bytes = sysconf(name);
-    return bytes > 0 ? (size_t)bytes : 0;
 }
 
 enum { PROBE_K = 96, PROBE_CALLS = 64 }; /* a panel of 18 KiB and a tile of A: inside every L1 */
@@ -76,9 +71,9 @@ enum iol_status iol_machine_probe(const struct iol_ctx *ctx, double seconds,
     }
     cpu_set_t set;
     m.threads = sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
-    m.l1_bytes = cache_size(_SC_LEVEL1_DCACHE_SIZE);
-    m.l2_bytes = cache_size(_SC_LEVEL2_CACHE_SIZE);
-    m.l3_bytes = cache_size(_SC_LEVEL3_CACHE_SIZE);
+    m.l1_bytes = iol_cache_bytes("", 1);
+    m.l2_bytes = iol_cache_bytes("", 2);
+    m.l3_bytes = iol_cache_bytes("", 3);
     m.memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
     m.available_bytes = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGE_SIZE);
     char line[64];

@@ -8,6 +8,27 @@ static void print_cache(const char *name, size_t bytes)
     printf("  %-10s %s\n", name, bytes ? cli_bytes(bytes).text : "unknown");
 }
 
+/* The fast mode: a context says whether it is to be had here, and why not. */
+static void print_fast(const struct cli_options *options)
+{
+    const char *name, *text, *needs;
+    struct cli_options asked = *options;
+    struct iol_ctx *ctx = NULL;
+    asked.ctx.arithmetic = "fast";
+    printf("\narithmetic\n  exact      the same bits everywhere\n");
+    if (cli_context_open(&asked, &ctx) == IOL_OK) {
+        printf("  %s: measured %.2f times the rate of exact products\n", iol_ctx_arithmetic(ctx),
+               iol_ctx_fast_rate(ctx));
+    } else {
+        printf("  fast       not here: %s\n", iol_error());
+    }
+    iol_ctx_close(ctx);
+    for (size_t i = 0; iol_fast_get(i, &name, &text, &needs); i++) {
+        printf("  fast by %s: %s; needs %s\n", name, text, needs);
+    }
+    printf("  not built: AMX, VNNI int8, NEON bf16 dot products\n");
+}
+
 int cmd_info(const struct cli_options *options)
 {
     struct iol_ctx *ctx = NULL;
@@ -34,6 +55,7 @@ int cmd_info(const struct cli_options *options)
         printf("  %-10s %-13s needs %s\n", iol_isa_name(i),
                iol_isa_available(i) ? "available" : "not available", iol_isa_needs(i));
     }
+    print_fast(options);
     printf("\nkernels\n");
     for (size_t i = 0; i < iol_op_count(); i++) {
         printf("  %-18s %s\n", iol_op_name(i), iol_op_isa(ctx, i));

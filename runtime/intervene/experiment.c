@@ -333,6 +333,11 @@ enum iol_status iol_experiment_open(const struct iol_ctx *ctx, const struct iol_
         status = iol_fail(IOL_E_INVAL, "experiment: expected a context, a model and its folder");
         goto out;
     }
+    if (iol_ctx_fast_rate(ctx) > 0 && !model->unembed.pairs) {
+        status = iol_fail(IOL_E_INVAL, "arithmetic: the context is fast, expected a model opened "
+                                       "with a fast context");
+        goto out;
+    }
     IOL_TRY(resolve(settings, &resolved));
     experiment = iol_alloc(1, sizeof *experiment);
     if (!experiment) {

@@ -10,15 +10,16 @@ void iol_dist_clean(size_t vocab, const float *logits, const struct iol_logit_st
                     struct iol_clean *clean)
 {
     size_t top[10];
+    float top_logits[10];
     clean->lse = stats->lse;
     clean->logp = (double)logits[clean->target] - stats->lse;
     clean->margin = margin_of(vocab, logits, (size_t)clean->target);
     clean->logit_mean = stats->sum / (double)vocab;
     clean->top_count = vocab < 10 ? vocab : 10;
-    iol_logits_top(vocab, logits, clean->top_count, top);
+    iol_logits_top(vocab, logits, clean->top_count, top, top_logits);
     for (size_t i = 0; i < clean->top_count; i++) {
         clean->top_ids[i] = (int32_t)top[i];
-        clean->top_logits[i] = (double)logits[top[i]];
+        clean->top_logits[i] = (double)top_logits[i];
     }
 }
 

@@ -45,9 +45,7 @@ void iol_head_reader_fill(const struct iolk_ops *ops, const struct iol_step *ste
     const struct iol_packed *o = &step->o;
     for (size_t e = 0; e < head_dim; e++) {
         size_t k = head * head_dim + e;
-        for (size_t j = 0; j < o->n; j++) {
-            row[j] = o->panels[j / IOLK_NR * IOLK_NR * o->k + k * IOLK_NR + j % IOLK_NR];
-        }
+        iol_packed_column(o, k, row);
         out[e] = ops->dot_f64(o->n, row, reader);
     }
 }

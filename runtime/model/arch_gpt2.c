@@ -96,16 +96,16 @@ static enum iol_status load_layer(struct iol_model *model, const struct layer *f
     enum iol_status status = IOL_OK;
     size_t d = model->arch.d_model, ff = model->arch.d_ff;
     IOL_TRY(iol_load_norm(model, from->norm_1, from->norm_1_bias, &attention->norm));
-    IOL_TRY(iol_load_panels(model, d, d, true, &attention->q));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->qkv, NULL), d, d, true, &attention->q));
     IOL_TRY(iol_load_columns(from->qkv, from->qkv_bias, 0, &attention->q));
-    IOL_TRY(iol_load_panels(model, 2 * d, d, true, &attention->kv));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->qkv, NULL), 2 * d, d, true, &attention->kv));
     IOL_TRY(iol_load_columns(from->qkv, from->qkv_bias, d, &attention->kv));
-    IOL_TRY(iol_load_panels(model, d, d, true, &attention->o));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->o, NULL), d, d, true, &attention->o));
     IOL_TRY(iol_load_columns(from->o, from->o_bias, 0, &attention->o));
     IOL_TRY(iol_load_norm(model, from->norm_2, from->norm_2_bias, &mlp->norm));
-    IOL_TRY(iol_load_panels(model, ff, d, true, &mlp->up));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->up, NULL), ff, d, true, &mlp->up));
     IOL_TRY(iol_load_columns(from->up, from->up_bias, 0, &mlp->up));
-    IOL_TRY(iol_load_panels(model, d, ff, true, &mlp->down));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->down, NULL), d, ff, true, &mlp->down));
     IOL_TRY(iol_load_columns(from->down, from->down_bias, 0, &mlp->down));
 out:
     return status;
@@ -160,10 +160,10 @@ static enum iol_status load(struct iol_model *model, struct iol_tensors *tensors
         IOL_TRY(find_layer(tensors, arch, prefix, l, &layer));
         IOL_TRY(load_layer(model, &layer, &model->steps[2 * l], &model->steps[2 * l + 1]));
     }
-    IOL_TRY(iol_load_floats(model, tokens, &model->token_embedding));
+    IOL_TRY(iol_load_embedding(model, tokens));
     IOL_TRY(iol_load_floats(model, positions, &model->position_embedding));
     IOL_TRY(iol_load_norm(model, norm, norm_bias, &model->final_norm));
-    IOL_TRY(iol_load_unembed(model, unembedding));
+    IOL_TRY(iol_load_unembed(model, arch->tied ? tokens : unembedding));
 out:
     return status;
 }

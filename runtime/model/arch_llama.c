@@ -114,12 +114,15 @@ static enum iol_status load_attention(struct iol_model *model, const struct laye
     const struct iol_arch *arch = &model->arch;
     size_t q = arch->heads * arch->head_dim, kv = arch->kv_heads * arch->head_dim;
     IOL_TRY(iol_load_norm(model, from->attention_norm, NULL, &step->norm));
-    IOL_TRY(iol_load_panels(model, q, arch->d_model, arch->qkv_bias, &step->q));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->q, NULL), q, arch->d_model, arch->qkv_bias,
+                            &step->q));
     IOL_TRY(iol_load_rows(from->q, from->q_bias, 0, &step->q));
-    IOL_TRY(iol_load_panels(model, 2 * kv, arch->d_model, arch->qkv_bias, &step->kv));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->k, from->v), 2 * kv, arch->d_model,
+                            arch->qkv_bias, &step->kv));
     IOL_TRY(iol_load_rows(from->k, from->k_bias, 0, &step->kv));
     IOL_TRY(iol_load_rows(from->v, from->v_bias, kv, &step->kv));
-    IOL_TRY(iol_load_panels(model, arch->d_model, q, arch->o_bias, &step->o));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->o, NULL), arch->d_model, q, arch->o_bias,
+                            &step->o));
     IOL_TRY(iol_load_rows(from->o, from->o_bias, 0, &step->o));
 out:
     return status;
@@ -132,11 +135,14 @@ static enum iol_status load_mlp(struct iol_model *model, const struct layer *fro
     const struct iol_arch *arch = &model->arch;
     size_t d = arch->d_model, ff = arch->d_ff;
     IOL_TRY(iol_load_norm(model, from->mlp_norm, NULL, &step->norm));
-    IOL_TRY(iol_load_panels(model, ff, d, arch->mlp_bias, &step->gate));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->gate, NULL), ff, d, arch->mlp_bias,
+                            &step->gate));
     IOL_TRY(iol_load_rows(from->gate, from->gate_bias, 0, &step->gate));
-    IOL_TRY(iol_load_panels(model, ff, d, arch->mlp_bias, &step->up));
+    IOL_TRY(
+        iol_load_panels(model, iol_panels_of(from->up, NULL), ff, d, arch->mlp_bias, &step->up));
     IOL_TRY(iol_load_rows(from->up, from->up_bias, 0, &step->up));
-    IOL_TRY(iol_load_panels(model, d, ff, arch->mlp_bias, &step->down));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from->down, NULL), d, ff, arch->mlp_bias,
+                            &step->down));
     IOL_TRY(iol_load_rows(from->down, from->down_bias, 0, &step->down));
 out:
     return status;
@@ -184,9 +190,9 @@ static enum iol_status load(struct iol_model *model, struct iol_tensors *tensors
         IOL_TRY(load_attention(model, &layer, &model->steps[2 * l]));
         IOL_TRY(load_mlp(model, &layer, &model->steps[2 * l + 1]));
     }
-    IOL_TRY(iol_load_floats(model, embedding, &model->token_embedding));
+    IOL_TRY(iol_load_embedding(model, embedding));
     IOL_TRY(iol_load_norm(model, norm, NULL, &model->final_norm));
-    IOL_TRY(iol_load_unembed(model, unembedding));
+    IOL_TRY(iol_load_unembed(model, arch->tied ? embedding : unembedding));
 out:
     return status;
 }

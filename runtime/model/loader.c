@@ -95,17 +95,47 @@ out:
     return status;
 }
 
-enum iol_status iol_load_panels(struct iol_model *model, size_t n, size_t k, bool bias,
-                                struct iol_packed *out)
+enum iol_status iol_load_embedding(struct iol_model *model, const struct iol_tensor *tensor)
 {
     enum iol_status status = IOL_OK;
-    size_t floats = iol_packed_floats(n, k);
-    *out = (struct iol_packed){.n = n, .k = k};
-    if (floats == 0) {
+    const size_t width = model->arch.d_model, rows = tensor->elements / width;
+    float *row = NULL;
+    model->embedding_dtype = tensor->dtype;
+    IOL_TRY(iol_model_block(model, tensor->bytes, 1, &model->token_embedding));
+    row = iol_alloc(width, sizeof *row);
+    if (!row) {
+        status = iol_fail(IOL_E_NOMEM, "out of memory: a row of %zu floats", width);
+        goto out;
+    }
+    for (size_t r = 0; r < rows; r++) { /* only to see that all are finite */
+        IOL_TRY(iol_tensor_widen(tensor, r * width, width, row));
+    }
+    memcpy(model->token_embedding, tensor->data, tensor->bytes);
+out:
+    iol_free(row);
+    return status;
+}
+
+enum iol_panel_dtype iol_panels_of(const struct iol_tensor *a, const struct iol_tensor *b)
+{
+    const char *name = iol_dtype_name(a->dtype);
+    return b && b->dtype != a->dtype   ? IOL_PANEL_F32
+           : strcmp(name, "BF16") == 0 ? IOL_PANEL_BF16
+           : strcmp(name, "F16") == 0  ? IOL_PANEL_F16
+                                       : IOL_PANEL_F32;
+}
+
+enum iol_status iol_load_panels(struct iol_model *model, enum iol_panel_dtype dtype, size_t n,
+                                size_t k, bool bias, struct iol_packed *out)
+{
+    enum iol_status status = IOL_OK;
+    const size_t bytes = iol_panel_bytes(dtype, n, k);
+    *out = (struct iol_packed){.n = n, .k = k, .dtype = dtype};
+    if (bytes == 0) {
         status = iol_fail(IOL_E_LIMIT, "a matrix of (%zu, %zu) is too large", n, k);
         goto out;
     }
-    IOL_TRY(iol_model_block(model, floats, sizeof *out->panels, &out->panels));
+    IOL_TRY(iol_model_block(model, bytes, 1, &out->panels));
     if (bias) {
         IOL_TRY(iol_model_block(model, n, sizeof *out->bias, &out->bias));
     }
@@ -125,6 +155,17 @@ static enum iol_status open_band(size_t width, size_t rows, float **out_band, si
                                 *out_rows * width);
 }
 
+/* Rows into panels: as stored, or widened. */
+static void pack_rows(const unsigned char *stored, const float *widened, size_t row0, size_t rows,
+                      struct iol_packed *out)
+{
+    if (out->dtype == IOL_PANEL_F32) {
+        iol_pack_rows_f32(widened, out->k, row0, rows, out);
+    } else {
+        iol_pack_rows_stored(stored, iol_panel_row_bytes(out->dtype, out->k), row0, rows, out);
+    }
+}
+
 enum iol_status iol_load_rows(const struct iol_tensor *weight, const struct iol_tensor *bias,
                               size_t row0, struct iol_packed *out)
 {
@@ -135,7 +176,8 @@ enum iol_status iol_load_rows(const struct iol_tensor *weight, const struct iol_
     for (size_t row = 0; row < rows; row += step) {
         size_t count = rows - row < step ? rows - row : step;
         IOL_TRY(iol_tensor_widen(weight, row * k, count * k, band));
-        iol_pack_rows_f32(band, k, row0 + row, count, out);
+        pack_rows(weight->data + row * k * iol_dtype_bytes(weight->dtype), band, row0 + row, count,
+                  out);
     }
     if (bias) {
         IOL_TRY(iol_tensor_widen(bias, 0, rows, out->bias + row0));
@@ -159,7 +201,13 @@ enum iol_status iol_load_columns(const struct iol_tensor *weight, const struct i
             IOL_TRY(iol_tensor_widen(weight, row * width + column0 + column, count,
                                      band + row * count));
         }
-        iol_pack_columns_f32(band, count, column, count, out);
+        if (out->dtype == IOL_PANEL_F32) {
+            iol_pack_columns_f32(band, count, column, count, out);
+        } else {
+            const size_t bytes = iol_dtype_bytes(weight->dtype);
+            iol_pack_columns_stored(weight->data + (column0 + column) * bytes, width * bytes,
+                                    column, count, out);
+        }
     }
     if (bias) {
         IOL_TRY(iol_tensor_widen(bias, column0, out->n, out->bias));
@@ -169,26 +217,22 @@ out:
     return status;
 }
 
-enum iol_status iol_load_unembed(struct iol_model *model, const struct iol_tensor *tensor)
+enum iol_status iol_load_unembed(struct iol_model *model, const struct iol_tensor *from)
 {
     enum iol_status status = IOL_OK;
     float *band = NULL;
     size_t vocab = model->arch.vocab, d = model->arch.d_model, step;
-    IOL_TRY(iol_load_panels(model, vocab, d, false, &model->unembed));
+    IOL_TRY(iol_load_panels(model, iol_panels_of(from, NULL), vocab, d, false, &model->unembed));
     IOL_TRY(iol_model_block(model, d, sizeof *model->w_mean, &model->w_mean));
     IOL_TRY(open_band(d, vocab, &band, &step));
     for (size_t row = 0; row < vocab; row += step) {
         size_t count = vocab - row < step ? vocab - row : step;
-        const float *rows = band;
-        if (tensor) {
-            IOL_TRY(iol_tensor_widen(tensor, row * d, count * d, band));
-        } else {
-            rows = model->token_embedding + row * d;
-        }
-        iol_pack_rows_f32(rows, d, row, count, &model->unembed);
+        IOL_TRY(iol_tensor_widen(from, row * d, count * d, band));
+        pack_rows(from->data + row * d * iol_dtype_bytes(from->dtype), band, row, count,
+                  &model->unembed);
         for (size_t r = 0; r < count; r++) {
             for (size_t j = 0; j < d; j++) {
-                model->w_mean[j] += (double)rows[r * d + j];
+                model->w_mean[j] += (double)band[r * d + j];
             }
         }
     }

@@ -36,9 +36,18 @@ IOL_NODISCARD enum iol_status iol_load_floats(struct iol_model *model,
 IOL_NODISCARD enum iol_status iol_load_norm(struct iol_model *model, const struct iol_tensor *gain,
                                             const struct iol_tensor *bias, struct iol_norm *out);
 
+/* The token embedding, in its dtype. */
+IOL_NODISCARD enum iol_status iol_load_embedding(struct iol_model *model,
+                                                 const struct iol_tensor *tensor);
+
+/* What the panels of these tensors hold (b: NULL, or another of the same matrix): bf16 and f16 as
+ * stored, f32 where they differ. */
+enum iol_panel_dtype iol_panels_of(const struct iol_tensor *a, const struct iol_tensor *b);
+
 /* Panels for an (n, k) matrix, still zero, with a zero bias (n) if `bias`. */
-IOL_NODISCARD enum iol_status iol_load_panels(struct iol_model *model, size_t n, size_t k,
-                                              bool bias, struct iol_packed *out);
+IOL_NODISCARD enum iol_status iol_load_panels(struct iol_model *model, enum iol_panel_dtype dtype,
+                                              size_t n, size_t k, bool bias,
+                                              struct iol_packed *out);
 /* A (rows, k) tensor into rows row0 .. row0 + rows; its bias (rows), or NULL. */
 IOL_NODISCARD enum iol_status iol_load_rows(const struct iol_tensor *weight,
                                             const struct iol_tensor *bias, size_t row0,
@@ -49,8 +58,8 @@ IOL_NODISCARD enum iol_status iol_load_columns(const struct iol_tensor *weight,
                                                const struct iol_tensor *bias, size_t column0,
                                                struct iol_packed *out);
 
-/* Unembedding and w_mean, from a (vocab, d_model) tensor or (NULL) from model->token_embedding. */
+/* Unembedding and w_mean from a (vocab, d_model) tensor: the embedding's where they are tied. */
 IOL_NODISCARD enum iol_status iol_load_unembed(struct iol_model *model,
-                                               const struct iol_tensor *tensor);
+                                               const struct iol_tensor *from);
 
 #endif

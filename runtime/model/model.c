@@ -10,7 +10,9 @@
 #include <xxhash.h>
 
 #include "model/config.h"
+#include "base/context.h"
 #include "model/loader.h"
+#include "model/pairs.h"
 #include "model/safetensors.h"
 
 enum { CONFIG_LIMIT = 1 << 24 /* bytes */ };
@@ -295,6 +297,14 @@ void iol_model_get_step(const struct iol_model *model, size_t index, struct iol_
                                        .row_flops = 2 * (double)weights};
 }
 
+void iol_model_embed(const struct iol_model *model, size_t token, float *out_row)
+{
+    const size_t d = model->arch.d_model;
+    iol_dtype_widen(model->embedding_dtype, d,
+                    model->token_embedding + token * d * iol_dtype_bytes(model->embedding_dtype),
+                    out_row);
+}
+
 /* --- open, close -------------------------------------------------------------------------------
  */
 
@@ -345,7 +355,6 @@ enum iol_status iol_model_open(const struct iol_ctx *ctx, const char *folder,
                                struct iol_model **out_model)
 {
     enum iol_status status = IOL_OK;
-    (void)ctx; /* loading is bound by the disk; the panels suit every ISA */
     struct iol_fpmode mode = iol_fpmode_enter();
     struct iol_tensors tensors = {0};
     const struct iol_family *family = NULL;
@@ -359,7 +368,10 @@ enum iol_status iol_model_open(const struct iol_ctx *ctx, const char *folder,
     IOL_TRY(open_config(folder, &model->arch, &family));
     model->info.family = family->name;
     IOL_TRY(iol_tensors_open(folder, &tensors));
-    IOL_TRY(family->load(model, &tensors));
+    IOL_TRY(family->load(model, &tensors)); /* bound by the disk; the panels suit every ISA */
+    if (ctx && ctx->ops.fast) {
+        IOL_TRY(iol_model_round(model, ctx->threads));
+    }
     IOL_TRY(describe_steps(model));
     IOL_TRY(record_weights(model, &tensors));
     IOL_TRY(record_architecture(model));

@@ -63,12 +63,14 @@ struct iol_step {
     char *detail;           /* for inspect */
 };
 
+struct iol_dtype; /* of a stored tensor: safetensors.h */
 struct iol_model {
     struct iol_model_info info;
     struct iol_arch arch;
     size_t step_count;
     struct iol_step *steps;
-    float *token_embedding;    /* (vocab, d_model) row-major */
+    unsigned char *token_embedding; /* (vocab, d_model) row-major, as stored: iol_model_embed */
+    const struct iol_dtype *embedding_dtype;
     float *position_embedding; /* (context, d_model) row-major, or NULL */
     struct iol_norm final_norm;
     struct iol_packed unembed; /* (vocab, d_model); no bias in these families */
@@ -92,6 +94,9 @@ struct iol_family {
 #define FAMILY(name) extern const struct iol_family iol_family_##name;
 #include "arch.def"
 #undef FAMILY
+
+/* Row `token` of the token embedding, widened: d_model floats. Thread-safe. */
+void iol_model_embed(const struct iol_model *model, size_t token, float *out_row);
 
 /* cos and sin of every position: (positions, head_dim / 2) each. Frequencies, scaling and angles in
  * f64, rounded to f32 once. The same bits on every ISA (SLEEF purecfma). IOL_ROPE_NONE: nothing is

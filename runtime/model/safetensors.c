@@ -85,6 +85,18 @@ const char *iol_dtype_name(const struct iol_dtype *dtype)
     return dtype->name;
 }
 
+size_t iol_dtype_bytes(const struct iol_dtype *dtype)
+{
+    return dtype->bits / 8;
+}
+
+void iol_dtype_widen(const struct iol_dtype *dtype, size_t count, const unsigned char *data,
+                     float *out)
+{
+    assert(dtype->widen);
+    dtype->widen(count, data, out);
+}
+
 /* --- text --- */
 
 const char *iol_shape_text(size_t rank, const size_t *shape, char out[IOL_TENSOR_TEXT])

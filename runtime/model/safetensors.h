@@ -54,6 +54,10 @@ IOL_NODISCARD enum iol_status iol_tensor_widen(const struct iol_tensor *tensor, 
 
 /* "F32". Static storage. */
 const char *iol_dtype_name(const struct iol_dtype *dtype);
+/* Bytes of an element of F32, F16 or BF16; and `count` stored ones widened exactly to f32. */
+size_t iol_dtype_bytes(const struct iol_dtype *dtype);
+void iol_dtype_widen(const struct iol_dtype *dtype, size_t count, const unsigned char *data,
+                     float *out);
 /* "(3, 4)" into out; returns out. */
 const char *iol_shape_text(size_t rank, const size_t *shape, char out[IOL_TENSOR_TEXT]);
 

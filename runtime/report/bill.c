@@ -109,6 +109,26 @@ static void put_alternatives(const struct iol_bill *bill, struct iol_sink *sink)
     }
 }
 
+static double interventions(const struct iol_results *results)
+{
+    double sum = 0;
+    for (size_t i = 0; i < results->pair_count; i++) {
+        sum += (double)results->done_count * (double)results->pairs[i].runs;
+    }
+    return sum;
+}
+
+static void put_energy(const struct iol_bill *bill, double number, struct iol_sink *sink)
+{
+    if (bill->joules > 0 && number > 0) {
+        iol_sink_format(
+            sink, "energy: %.4g J of all processor packages in %.1f s, %.3g mJ an intervention\n",
+            bill->joules, bill->joules_seconds, 1e3 * bill->joules / number);
+    } else {
+        iol_sink_text(sink, "energy: not shown by this machine (no RAPL counters to read)\n");
+    }
+}
+
 void iol_report_bill(const struct iol_results *results, struct iol_sink *sink)
 {
     const struct iol_bill *bill = &results->bill;
@@ -124,6 +144,7 @@ void iol_report_bill(const struct iol_results *results, struct iol_sink *sink)
                         100 * iol_bill_share(bill), bill->peak_flops / 1e9, bill->threads,
                         bill->threads == 1 ? "" : "s");
     }
+    put_energy(bill, interventions(results), sink);
     iol_sink_text(sink, "memory: ");
     iol_report_quantity(sink, (double)bill->peak_memory_bytes, 2);
     iol_sink_text(sink, "B, weights ");

@@ -114,6 +114,23 @@ static const char legend[] =
     "  rest.   restoration = -slope of CE on DE over the prompts, with its 95 %\n"
     "          bootstrap interval and r2; *: above 95 % of permuted prompts\n";
 
+/* What a fast run has to say before its numbers. */
+static void put_arithmetic(const struct iol_results *results, struct iol_sink *sink)
+{
+    const char *name;
+    double rms, max;
+    int prompts, same;
+    json_t *fast = results->arithmetic ? json_loads(results->arithmetic, 0, NULL) : NULL;
+    if (fast && json_unpack(fast, "{s:s s:F s:F s:i s:i}", "name", &name, "error_rms", &rms,
+                            "error_max", &max, "prompts", &prompts, "same_targets", &same) == 0) {
+        iol_sink_format(sink,
+                        "arithmetic: %s\n  logits differ from exact ones by %.1e (rms), %.1e (max) "
+                        "spreads;\n  same arg-max in %d of %d prompts compared\n",
+                        name, rms, max, same, prompts);
+    }
+    json_decref(fast);
+}
+
 enum iol_status iol_report_table(const struct iol_results *results, struct iol_sink *sink)
 {
     enum iol_status status = IOL_OK;
@@ -135,6 +152,7 @@ enum iol_status iol_report_table(const struct iol_results *results, struct iol_s
     }
     iol_sink_format(sink, "%.40s: %zu prompts, %zu (site, kind) rows\n", model,
                     results->prompt_count, results->pair_count);
+    put_arithmetic(results, sink);
     for (size_t i = 0; i < results->layer_count; i++) {
         shown[i] = true;
     }

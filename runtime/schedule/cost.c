@@ -91,14 +91,14 @@ uint64_t iol_cost_step_weights(const struct iol_model *model, size_t step)
     const struct iol_packed *parts[] = {&s->q, &s->kv, &s->o, &s->gate, &s->up, &s->down};
     uint64_t bytes = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        bytes += parts[i]->panels ? sizeof(float) * iol_packed_floats(parts[i]->n, parts[i]->k) : 0;
+        bytes += parts[i]->panels ? iol_panel_bytes(parts[i]->dtype, parts[i]->n, parts[i]->k) : 0;
     }
     return bytes;
 }
 
 uint64_t iol_cost_unembed_weights(const struct iol_model *model)
 {
-    return sizeof(float) * iol_packed_floats(model->unembed.n, model->unembed.k);
+    return iol_panel_bytes(model->unembed.dtype, model->unembed.n, model->unembed.k);
 }
 
 struct iol_cost iol_cost_branch(const struct iol_experiment *experiment, unsigned reuse,

@@ -22,6 +22,10 @@ void iol_run_tick(struct iol_run *run)
 {
     double now = iol_seconds();
     run->bill.wall_seconds += now - run->wall_mark;
+    if (run->energy.count) {
+        run->bill.joules += iol_energy_take(&run->energy);
+        run->bill.joules_seconds += now - run->wall_mark;
+    }
     run->wall_mark = now;
 }
 
@@ -54,6 +58,7 @@ void iol_run_sample_peak(struct iol_run *run)
 
 static void run_close(struct iol_run *run)
 {
+    iol_team_close(run->team);
     for (size_t t = 0; run->workers && t < run->threads; t++) {
         iol_worker_close(&run->workers[t]);
     }
@@ -77,6 +82,7 @@ static void run_close(struct iol_run *run)
     iol_free(run->sources);
     iol_free(run->done);
     iol_free(run->bill.pairs);
+    iol_energy_close(&run->energy);
 }
 
 static enum iol_status open_nests(struct iol_run *run)
@@ -107,6 +113,7 @@ static enum iol_status run_open(struct iol_experiment *e, struct iol_run *run)
                             .reuse = e->reuse,
                             .threads = e->ctx->threads,
                             .capture = {.fd = -1}};
+    iol_energy_open("", NULL, &run->energy);
     IOL_TRY(iol_plan_make(e, &run->plan));
     const size_t rope = run->plan.geometry.max_length * (a->head_dim / 2);
     run->workers = iol_alloc(run->threads, sizeof *run->workers);
@@ -131,6 +138,12 @@ static enum iol_status run_open(struct iol_experiment *e, struct iol_run *run)
     }
     if (run->cos) {
         iol_rope_table(a, run->plan.geometry.max_length, run->cos, run->sin);
+    }
+    run->team = iol_team_open(run->threads);
+    if (!run->team) {
+        status = iol_fail(IOL_E_NOMEM, "%zu threads could not be started: fewer with --threads",
+                          run->threads);
+        goto out;
     }
     for (size_t t = 0; t < run->threads; t++) {
         IOL_TRY(iol_worker_open(e->ctx, m, &run->plan.geometry, run->plan.logit_rows, run->cos,
@@ -387,6 +400,7 @@ static enum iol_status measure_none(struct iol_run *run)
     run->reuse = run->experiment->reuse;
     run->plan.wave = wave;
     run->wall_mark = iol_seconds();
+    (void)iol_energy_take(&run->energy);
     iol_free(pairs);
     run->bill = saved;
     run->bill.none.seconds = status == IOL_OK ? seconds : 0;
@@ -431,6 +445,11 @@ enum iol_status iol_experiment_run(struct iol_experiment *experiment, iol_progre
     IOL_TRY(iol_store_open(experiment->out, experiment, &store));
     IOL_TRY(iol_store_clean_count(store, &stored, &count));
     iol_run_sample_peak(&run);
+    if (iol_ctx_fast_rate(experiment->ctx) > 0) {
+        struct iol_fast_error error;
+        IOL_TRY(iol_run_fast_error(&run, &error));
+        IOL_TRY(iol_store_put_fast(store, &error));
+    }
     IOL_TRY(stored ? capture_resumed(&run, store, count) : capture_fresh(&run, store));
     IOL_TRY(price_alternatives(&run));
     struct iol_cost sum;

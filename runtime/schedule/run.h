@@ -2,6 +2,7 @@
 #ifndef IOL_RUN_H
 #define IOL_RUN_H
 
+#include "base/energy.h"
 #include "metric/metric_hydra.h"
 #include "schedule/capture.h"
 #include "schedule/plan.h"
@@ -20,6 +21,7 @@ struct iol_run {
     unsigned reuse; /* of this pass: the experiment's, or 0 when the baseline is measured */
     struct iol_plan plan;
     size_t threads;
+    struct iol_team *team;      /* of these threads */
     struct iol_worker *workers; /* (threads) */
     struct iol_nest *nests;     /* (threads), used without donor reuse */
     float *cos, *sin;
@@ -38,7 +40,8 @@ struct iol_run {
     double peaks[IOL_PEAK_SAMPLES];
     size_t peak_count;
     double peak_time;
-    double wall_mark; /* up to which bill.wall_seconds counts */
+    double wall_mark; /* up to which bill.wall_seconds and bill.joules count */
+    struct iol_energy energy;
     iol_progress_fn *progress;
     void *user;
 };
@@ -51,6 +54,10 @@ IOL_NODISCARD enum iol_status iol_run_capture(struct iol_run *run, const size_t 
  * kernels counted to *flops. */
 IOL_NODISCARD enum iol_status iol_run_values(struct iol_run *run, uint64_t *flops);
 
+/* The error of fast arithmetic on the first prompts; run->experiment->ctx is in fast mode. */
+IOL_NODISCARD enum iol_status iol_run_fast_error(struct iol_run *run,
+                                                 struct iol_fast_error *out_error);
+
 /* The clean activation of prompt `source` at a site, final position: y of its sublayer, or the
  * head's slice of z. */
 const float *iol_run_value(const struct iol_run *run, const struct iol_site *site, size_t source);
@@ -60,7 +67,7 @@ const float *iol_run_value(const struct iol_run *run, const struct iol_site *sit
 IOL_NODISCARD enum iol_status iol_run_wave(struct iol_run *run, const size_t *wave, size_t count,
                                            struct iol_store *store);
 
-/* Bring bill.wall_seconds up to now. */
+/* Bring bill.wall_seconds and bill.joules up to now. */
 void iol_run_tick(struct iol_run *run);
 
 /* Samples of the machine's FMA peak, at most every half second; the bill keeps their median. */

@@ -1,6 +1,6 @@
 /* Phase A: the clean walk. */
 #include <math.h>
-#include <omp.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "metric/metric_dist.h"
@@ -100,8 +100,8 @@ static enum iol_status capture_group(struct iol_run *run, const size_t *sources,
     }
     IOL_TRY(iol_clean_blocks_open(e->model, &run->plan.geometry, run->threads, streams, count,
                                   &blocks));
-    IOL_TRY(iol_walk(run->workers, run->threads, blocks.blocks, blocks.block_count, NULL,
-                     finish_clean, run));
+    IOL_TRY(iol_walk(run->team, run->workers, blocks.blocks, blocks.block_count, NULL, finish_clean,
+                     run));
     for (size_t b = 0; b < blocks.block_count; b++) {
         *flops += blocks.blocks[b].flops;
     }
@@ -175,6 +175,31 @@ static double contribution_norm(struct iol_worker *w, const struct iol_site *sit
     return iol_norm2(&w->ctx->ops, a->d_model, w->y);
 }
 
+struct head_norms {
+    struct iol_run *run;
+    _Atomic uint64_t flops;
+};
+
+/* The norms of one prompt's heads. */
+static void prompt_head_norms(void *user, size_t p, size_t worker)
+{
+    struct head_norms *all = user;
+    struct iol_run *run = all->run;
+    const struct iol_experiment *e = run->experiment;
+    const struct iol_arch *a = &e->model->arch;
+    const size_t source = run->sources[p];
+    uint64_t flops = 0;
+    for (size_t i = 0; i < e->site_count; i++) {
+        const struct iol_site *site = &e->sites[i];
+        if (site->type == IOL_SITE_HEAD) {
+            run->head_norms[(source * a->layers + site->layer) * a->heads + site->head] =
+                contribution_norm(&run->workers[worker], site, iol_run_value(run, site, source),
+                                  &flops);
+        }
+    }
+    atomic_fetch_add(&all->flops, flops);
+}
+
 enum iol_status iol_run_values(struct iol_run *run, uint64_t *flops)
 {
     const struct iol_experiment *e = run->experiment;
@@ -198,24 +223,11 @@ enum iol_status iol_run_values(struct iol_run *run, uint64_t *flops)
                                      : iol_norm2(&w->ctx->ops, a->d_model, mean);
     }
     iol_fpmode_leave(mode);
-    uint64_t counted = 0;
+    struct head_norms norms = {.run = run};
     if (e->any_head) {
-#pragma omp parallel for num_threads((int)run->threads) schedule(dynamic) default(none) shared(run, e, a) reduction(+ : counted)
-        for (size_t p = 0; p < run->count; p++) {
-            struct iol_fpmode inner = iol_fpmode_enter();
-            for (size_t i = 0; i < e->site_count; i++) {
-                const struct iol_site *site = &e->sites[i];
-                if (site->type == IOL_SITE_HEAD) {
-                    size_t source = run->sources[p];
-                    run->head_norms[(source * a->layers + site->layer) * a->heads + site->head] =
-                        contribution_norm(&run->workers[omp_get_thread_num()], site,
-                                          iol_run_value(run, site, source), &counted);
-                }
-            }
-            iol_fpmode_leave(inner);
-        }
+        iol_team_run(run->team, run->count, prompt_head_norms, &norms);
     }
-    *flops += counted;
+    *flops += atomic_load(&norms.flops);
     iol_free(sums);
     run->bill.capture.seconds += iol_seconds() - begin;
     return IOL_OK;

@@ -1,7 +1,6 @@
 /* Phase B: the branches of a wave of prompts. */
 #include <assert.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -430,6 +429,18 @@ static void effects_close(struct effects *x)
     iol_free(x->noise);
 }
 
+struct effects_job {
+    const struct wave *wave;
+    struct effects *effects;
+    struct scratch *scratch; /* of each worker */
+};
+
+static void effects_of_slot(void *user, size_t slot, size_t worker)
+{
+    const struct effects_job *job = user;
+    slot_effects(job->wave, slot, job->effects, &job->scratch[worker]);
+}
+
 static enum iol_status build_effects(const struct wave *v, struct effects *out)
 {
     const struct iol_experiment *e = v->run->experiment;
@@ -460,13 +471,8 @@ static enum iol_status build_effects(const struct wave *v, struct effects *out)
         scratch[t].responses = iol_arena_take(&arena, most * steps, sizeof(double));
         scratch[t].row = iol_arena_take(&arena, d, sizeof(float));
     }
-#pragma omp parallel for num_threads((int)threads) schedule(dynamic) default(none)                 \
-    shared(v, x, scratch)
-    for (size_t slot = 0; slot < v->count; slot++) {
-        struct iol_fpmode mode = iol_fpmode_enter();
-        slot_effects(v, slot, &x, &scratch[omp_get_thread_num()]);
-        iol_fpmode_leave(mode);
-    }
+    struct effects_job job = {.wave = v, .effects = &x, .scratch = scratch};
+    iol_team_run(v->run->team, v->count, effects_of_slot, &job);
     for (size_t slot = 0; slot < v->count;
          slot++) { /* close the gaps of prompts without noise branches */
         if (v->prompts[slot] < IOL_NOISE_PROMPTS) {
@@ -556,7 +562,7 @@ enum iol_status iol_run_wave(struct iol_run *run, const size_t *prompts, size_t 
     IOL_TRY(iol_capture_bring(&run->capture, sources, count, true));
     IOL_TRY(build_streams(&v));
     IOL_TRY(build_blocks(&v));
-    IOL_TRY(iol_walk(run->workers, run->threads, v.blocks, v.block_count, recompute_donors,
+    IOL_TRY(iol_walk(run->team, run->workers, v.blocks, v.block_count, recompute_donors,
                      finish_branches, &v));
     IOL_TRY(build_effects(&v, &effects));
     charge(&v, iol_seconds() - begin - (run->capture.spill_seconds - spilled));

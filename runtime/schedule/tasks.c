@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include <assert.h>
-#include <omp.h>
 #include <sched.h>
 #include <string.h>
 #include <time.h>
@@ -218,8 +217,34 @@ static void run_task(struct iol_worker *w, struct iol_block *block, const struct
     block->seconds += iol_seconds() - begin;
 }
 
-enum iol_status iol_walk(struct iol_worker *workers, size_t threads, struct iol_block *blocks,
-                         size_t count, iol_prepare_fn *prepare, iol_finish_fn *finish, void *user)
+struct walk {
+    struct iol_worker *workers;
+    struct iol_block *blocks;
+    const struct task *tasks;
+    size_t total;
+    atomic_size_t next;
+    iol_prepare_fn *prepare;
+    iol_finish_fn *finish;
+    void *user;
+};
+
+/* One thread's walk: the next task of the list, and the next, to the end. */
+static void walk_tasks(void *user, size_t index, size_t worker)
+{
+    struct walk *walk = user;
+    (void)index;
+    for (size_t i; (i = atomic_fetch_add(&walk->next, 1)) < walk->total;) {
+        const struct task *task = &walk->tasks[i];
+        struct iol_block *block = &walk->blocks[task->block];
+        wait_done(&block->done, task->order);
+        run_task(&walk->workers[worker], block, task, walk->prepare, walk->finish, walk->user);
+        atomic_store_explicit(&block->done, task->order + 1, memory_order_release);
+    }
+}
+
+enum iol_status iol_walk(struct iol_team *team, struct iol_worker *workers,
+                         struct iol_block *blocks, size_t count, iol_prepare_fn *prepare,
+                         iol_finish_fn *finish, void *user)
 {
     enum iol_status status = IOL_OK;
     size_t most = 0, end = 0;
@@ -233,21 +258,14 @@ enum iol_status iol_walk(struct iol_worker *workers, size_t threads, struct iol_
         status = iol_fail(IOL_E_NOMEM, "out of memory: a list of %zu tasks", most);
         goto out;
     }
-    const size_t total = list_tasks(workers->model, blocks, count, end, tasks, orders);
-    atomic_size_t next = 0;
-#pragma omp parallel num_threads((int)threads) default(none)                                       \
-    shared(next, tasks, total, blocks, workers, prepare, finish, user)
-    {
-        struct iol_fpmode mode = iol_fpmode_enter();
-        struct iol_worker *w = &workers[omp_get_thread_num()];
-        for (size_t i; (i = atomic_fetch_add(&next, 1)) < total;) {
-            struct iol_block *block = &blocks[tasks[i].block];
-            wait_done(&block->done, tasks[i].order);
-            run_task(w, block, &tasks[i], prepare, finish, user);
-            atomic_store_explicit(&block->done, tasks[i].order + 1, memory_order_release);
-        }
-        iol_fpmode_leave(mode);
-    }
+    struct walk walk = {.workers = workers,
+                        .blocks = blocks,
+                        .tasks = tasks,
+                        .total = list_tasks(workers->model, blocks, count, end, tasks, orders),
+                        .prepare = prepare,
+                        .finish = finish,
+                        .user = user};
+    iol_team_run(team, iol_team_threads(team), walk_tasks, &walk);
 out:
     iol_free(orders);
     iol_free(tasks);

@@ -103,18 +103,21 @@ void iol_norm_row(const struct iolk_ops *ops, const struct iol_norm *norm, size_
                   float *y)
 {
     if (norm->kind == IOL_NORM_RMS) {
-        ops->rmsnorm_f32(n, x, norm->gain, norm->eps, y);
+        ops->rmsnorm_f32(1, n, x, n, norm->gain, norm->eps, y, n);
     } else {
-        ops->layernorm_f32(n, x, norm->gain, norm->bias, norm->eps, y);
+        ops->layernorm_f32(1, n, x, n, norm->gain, norm->bias, norm->eps, y, n);
     }
 }
 
 static void norm_rows(struct iol_worker *w, const struct iol_norm *norm, const float *x,
                       size_t rows)
 {
+    const struct iolk_ops *ops = &w->ctx->ops;
     const size_t d = w->geometry->d;
-    for (size_t r = 0; r < rows; r++) {
-        iol_norm_row(&w->ctx->ops, norm, d, x + r * d, w->normed + r * d);
+    if (norm->kind == IOL_NORM_RMS) {
+        ops->rmsnorm_f32(rows, d, x, d, norm->gain, norm->eps, w->normed, d);
+    } else {
+        ops->layernorm_f32(rows, d, x, d, norm->gain, norm->bias, norm->eps, w->normed, d);
     }
 }
 
@@ -188,7 +191,7 @@ static void embed_stream(struct iol_worker *w, struct iol_block *block, const st
     for (size_t r = 0; r < iol_stream_rows(s); r++) {
         size_t position = s->shape.first + r;
         float *x = block->x + (s->row + r) * d;
-        memcpy(x, m->token_embedding + (size_t)s->tokens[position] * d, d * sizeof(float));
+        iol_model_embed(m, (size_t)s->tokens[position], x);
         if (m->position_embedding) {
             w->ctx->ops.add_f32(d, x, m->position_embedding + position * d, x);
         }

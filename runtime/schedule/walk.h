@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "driver/attention.h"
+#include "driver/team.h"
 #include "model/model.h"
 #include "schedule/cost.h"
 
@@ -139,11 +140,11 @@ IOL_NODISCARD enum iol_status iol_clean_blocks_open(const struct iol_model *mode
                                                     struct iol_clean_blocks *out_blocks);
 void iol_clean_blocks_close(struct iol_clean_blocks *blocks); /* safe on zeroed ones */
 
-/* Run all blocks through all their steps and then `finish` once per block, on `threads` threads,
- * each with its own worker. */
+/* Run all blocks through all their steps and then `finish` once per block, on the team's threads,
+ * each with its own of the workers (iol_team_threads(team)). */
 typedef void iol_finish_fn(struct iol_worker *worker, struct iol_block *block, void *user);
 typedef void iol_prepare_fn(struct iol_worker *worker, struct iol_block *block, void *user);
-IOL_NODISCARD enum iol_status iol_walk(struct iol_worker *workers, size_t threads,
+IOL_NODISCARD enum iol_status iol_walk(struct iol_team *team, struct iol_worker *workers,
                                        struct iol_block *blocks, size_t count,
                                        iol_prepare_fn *prepare, iol_finish_fn *finish, void *user);
 

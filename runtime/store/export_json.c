@@ -425,6 +425,8 @@ static void put_bill(const struct iol_results *results, struct iol_sink *sink)
     put_cost(sink, ",", "without_donor", &bill->without[2]);
     put_real(sink, ",", "peak_flops", bill->peak_flops);
     put_real(sink, ",", "wall_seconds", bill->wall_seconds);
+    put_real(sink, ",", "joules", bill->joules);
+    put_real(sink, ",", "joules_seconds", bill->joules_seconds);
     put_count(sink, ",", "spill_bytes", bill->spill_bytes);
     put_count(sink, ",", "peak_memory_bytes", bill->peak_memory_bytes);
     put_count(sink, ",", "model_bytes", bill->model_bytes);
@@ -447,7 +449,8 @@ enum iol_status iol_export_json(struct iol_results *results, struct iol_sink *si
     }
     iol_sink_text(sink, "]");
     put_bill(results, sink);
-    iol_sink_format(sink, ",\n\"machine\":%s,\n\"finished\":%s,\n\"digest\":",
+    iol_sink_format(sink, ",\n\"arithmetic\":%s,\n\"machine\":%s,\n\"finished\":%s,\n\"digest\":",
+                    results->arithmetic ? results->arithmetic : "{\"name\":\"exact\"}",
                     results->machine ? results->machine : "null",
                     results->finished ? "true" : "false");
     if (results->finished) {

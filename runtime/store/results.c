@@ -227,6 +227,7 @@ static enum iol_status load(struct iol_results *results)
         IOL_TRY(load_layers(results));
     }
     IOL_TRY(iol_meta_get(database, "machine", &results->machine));
+    IOL_TRY(iol_meta_get(database, "arithmetic", &results->arithmetic));
     results->bill.pairs = iol_alloc(results->pair_count, sizeof *results->bill.pairs);
     if (!results->bill.pairs) {
         status = iol_fail(IOL_E_NOMEM, "out of memory: %s", database->name);
@@ -293,6 +294,7 @@ void iol_results_close(struct iol_results *results)
     iol_free(results->pairs);
     iol_free(results->bill.pairs);
     iol_free(results->machine);
+    iol_free(results->arithmetic);
     iol_database_close(&results->database);
     iol_free(results);
 }
@@ -368,6 +370,7 @@ enum iol_status iol_results_bill(struct iol_results *results, struct iol_bill_nu
         .seconds_none = bill->none.seconds,
         .peak_flops = bill->peak_flops,
         .peak_share = iol_bill_share(bill),
+        .joules = bill->joules,
     };
     for (size_t i = 0; i < results->pair_count; i++) {
         numbers.interventions += (uint64_t)results->done_count * results->pairs[i].runs;

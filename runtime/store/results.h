@@ -68,8 +68,18 @@ struct iol_bill {
     struct iol_cost without[3]; /* without one axis: depth, position, donor; seconds 0 */
     double peak_flops;          /* FMA peak sampled in this run (median of samples), FLOP/s */
     double wall_seconds;        /* of all runs of this experiment so far */
+    /* Energy of the processor packages, whoever used them, over so much of wall_seconds as a
+     * machine showed it; 0 and 0 where none did. */
+    double joules, joules_seconds;
     uint64_t spill_bytes, peak_memory_bytes, model_bytes;
     size_t waves_done, threads;
+};
+
+/* How far the logits of fast arithmetic are from exact ones, in spreads of the exact logits: clean
+ * runs of the first prompts, computed both ways. */
+struct iol_fast_error {
+    size_t prompts, same_targets; /* compared; whose arg-max is the same */
+    double rms, max;
 };
 
 #endif

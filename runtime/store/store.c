@@ -313,6 +313,27 @@ out:
     return status;
 }
 
+enum iol_status iol_store_put_fast(struct iol_store *store, const struct iol_fast_error *error)
+{
+    enum iol_status status = IOL_OK;
+    const struct iol_ctx *ctx = store->experiment->ctx;
+    char *text = NULL;
+    struct iol_sink sink;
+    iol_sink_open_text(&sink);
+    iol_sink_text(&sink, "{\"name\":");
+    iol_sink_json_string(&sink, iol_ctx_arithmetic(ctx));
+    iol_sink_format(&sink,
+                    ",\"rate\":%.2f,\"error_rms\":%.3e,\"error_max\":%.3e,\"prompts\":%zu,"
+                    "\"same_targets\":%zu}",
+                    iol_ctx_fast_rate(ctx), error->rms, error->max, error->prompts,
+                    error->same_targets);
+    IOL_TRY(iol_sink_finish_text(&sink, &text));
+    IOL_TRY(iol_meta_put(&store->database, "arithmetic", text));
+out:
+    iol_free(text);
+    return status;
+}
+
 enum iol_status iol_store_finish(struct iol_store *store, const struct iol_bill *bill)
 {
     static const char what[] = "store the statistics";

@@ -38,6 +38,9 @@ IOL_NODISCARD enum iol_status iol_store_put_wave(struct iol_store *store,
                                                  size_t effect_count,
                                                  const struct iol_noise_row *noise,
                                                  size_t noise_count, const struct iol_bill *bill);
+/* The arithmetic of a fast run and its error, for readers. */
+IOL_NODISCARD enum iol_status iol_store_put_fast(struct iol_store *store,
+                                                 const struct iol_fast_error *error);
 /* All waves are stored: compute the statistics from the stored values, store them, the bill and the
  * machine; mark finished. */
 IOL_NODISCARD enum iol_status iol_store_finish(struct iol_store *store,

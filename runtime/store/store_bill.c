@@ -34,7 +34,7 @@ static struct iol_cost read_cost(const struct iol_query *query)
 
 /* X(name) of whole numbers. */
 #define WHOLE_TOTALS(X) X(spill_bytes) X(peak_memory_bytes) X(model_bytes) X(waves_done) X(threads)
-#define REAL_TOTALS(X)  X(peak_flops) X(wall_seconds)
+#define REAL_TOTALS(X)  X(peak_flops) X(wall_seconds) X(joules) X(joules_seconds)
 
 enum iol_status iol_bill_put(const struct iol_database *database, size_t pair_count,
                              const struct iol_bill *bill)

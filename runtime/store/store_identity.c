@@ -22,6 +22,9 @@ static void write_item(size_t item, const struct iol_experiment *experiment, str
     switch (item) {
     case 0:
         iol_sink_format(sink, "%d", iol_numerics_version());
+        if (experiment->ctx && iol_ctx_fast_rate(experiment->ctx) > 0) {
+            iol_sink_format(sink, " %s", iol_ctx_arithmetic(experiment->ctx));
+        }
         break;
     case 1:
         iol_sink_text(sink, experiment->model->info.weights_hash);

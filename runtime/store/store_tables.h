@@ -129,8 +129,9 @@ struct iol_store {
 
 struct iol_results {
     struct iol_database database;
-    json_t *spec;  /* object of section 2 without n_prompts */
-    char *machine; /* JSON object as text, or NULL */
+    json_t *spec;     /* object of section 2 without n_prompts */
+    char *machine;    /* JSON object as text, or NULL */
+    char *arithmetic; /* of a fast run, as machine; NULL: exact */
     size_t sublayers, vocab;
     bool dist;
     bool captured; /* phase A is stored; then prompt_count is the filtered number */

@@ -1,0 +1,346 @@
+/* The machine's roofs from moment to moment: FMA rate, clock, bandwidth of every level of memory.
+ * None of our kernels is involved. */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "base/caches.h"
+#include "measure.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+/* --- peak and bandwidth --- */
+
+/* `turns` times 12 independent FMAs on registers. Sums stay finite and normal. */
+#if defined(__x86_64__)
+#define FMA_LOOP(suffix, reg)                                                                      \
+    __asm__ volatile("vbroadcastss %1, %%" reg "13\n\t"                                            \
+                     "vbroadcastss %2, %%" reg "14\n\t"                                            \
+                     "1:\n\t" FMA(suffix, reg, 0) FMA(suffix, reg, 1) FMA(suffix, reg, 2)          \
+                         FMA(suffix, reg, 3) FMA(suffix, reg, 4) FMA(suffix, reg, 5)               \
+                             FMA(suffix, reg, 6) FMA(suffix, reg, 7) FMA(suffix, reg, 8)           \
+                                 FMA(suffix, reg, 9) FMA(suffix, reg, 10)                          \
+                                     FMA(suffix, reg, 11) "dec %0\n\t"                             \
+                                                          "jnz 1b\n\t"                             \
+                                                          "vzeroupper"                             \
+                     : "+r"(turns)                                                                 \
+                     : "m"(fma_a), "m"(fma_b)                                                      \
+                     : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",       \
+                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14")
+#define FMA(suffix, reg, i) "vfmadd231" suffix " %%" reg "13, %%" reg "14, %%" reg #i "\n\t"
+
+static const float fma_a = 1.2345e-3F, fma_b = 0.76543F;
+
+/* FLOPs of one turn. */
+static size_t fma_turns(enum iolk_isa isa, size_t turns)
+{
+    __asm__ volatile("vzeroall"
+                     :
+                     :
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    if (isa == IOLK_ISA_AVX512) {
+        FMA_LOOP("ps", "zmm");
+        return (size_t)12 * 32;
+    }
+    if (isa == IOLK_ISA_AVX2) {
+        FMA_LOOP("ps", "ymm");
+        return (size_t)12 * 16;
+    }
+    FMA_LOOP("ss", "xmm");
+    return (size_t)12 * 2;
+}
+#elif defined(__aarch64__)
+static size_t fma_turns(enum iolk_isa isa, size_t turns)
+{
+    if (isa != IOLK_ISA_NEON) {
+        return 0;
+    }
+#define FMA(i) "fmla v" #i ".4s, v24.4s, v25.4s\n\t"
+    __asm__ volatile("movi v24.4s, #1\n\tscvtf v24.4s, v24.4s, #8\n\tmov v25.16b, v24.16b\n\t"
+                     "1:\n\t" FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7) FMA(8) FMA(9)
+                         FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) "subs %0, %0, #1\n\t"
+                                                                         "b.ne 1b"
+                     : "+r"(turns)
+                     :
+                     : "cc", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
+                       "v11", "v12", "v13", "v14", "v15", "v24", "v25");
+    return (size_t)16 * 8;
+}
+#else
+static size_t fma_turns(enum iolk_isa isa, size_t turns)
+{
+    (void)isa, (void)turns;
+    return 0;
+}
+#endif
+
+static double peak_thread(enum iolk_isa isa, size_t threads, double seconds)
+{
+    enum { TURNS = 16000 }; /* so that reading the clock does not count */
+    double begin = bench_clock(threads), now;
+    size_t flops = 0, turn = 0;
+    do {
+        turn = fma_turns(isa, TURNS);
+        flops += TURNS * turn;
+        now = bench_clock(threads);
+    } while (turn && now - begin < seconds);
+    return (double)flops / (now - begin);
+}
+
+double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds)
+{
+    if (threads <= 1) {
+        return peak_thread(isa, threads, seconds);
+    }
+    double sum = 0;
+#pragma omp parallel num_threads((int)threads) reduction(+ : sum)
+    sum += peak_thread(isa, threads, seconds);
+    return sum;
+}
+
+enum { READ_BYTES = 1 << 29, READ_WINDOW = 1 << 23 };
+
+static double read_thread(const uint64_t *words, size_t count, size_t threads)
+{
+    double begin = bench_clock(threads);
+    uint64_t x[8] = {0};
+    for (size_t i = 0; i + 32 <= count; i += 32) {
+        __builtin_prefetch(words + i + 256);
+        for (size_t j = 0; j < 8; j++) {
+            x[j] ^= words[i + j] ^ words[i + 8 + j] ^ words[i + 16 + j] ^ words[i + 24 + j];
+        }
+    }
+    uint64_t all = x[0] ^ x[1] ^ x[2] ^ x[3] ^ x[4] ^ x[5] ^ x[6] ^ x[7];
+    __asm__ volatile("" : : "r"(all));
+    return (double)(count * sizeof *words) / (bench_clock(threads) - begin);
+}
+
+double bench_read_sample(size_t threads)
+{
+    static uint64_t *buffer;
+    static size_t window;
+    if (!buffer) {
+        buffer = (void *)bench_floats(READ_BYTES / sizeof(float));
+    }
+    double sum = 0;
+    size_t from = window;
+    const uint64_t *words = buffer;
+    window = (window + threads) % (READ_BYTES / READ_WINDOW);
+#pragma omp parallel for num_threads((int)threads) schedule(static, 1) reduction(+ : sum)
+    for (size_t i = 0; i < threads; i++) {
+        size_t at = (from + i) % (READ_BYTES / READ_WINDOW);
+        sum += read_thread(words + at * (READ_WINDOW / sizeof *words), READ_WINDOW / sizeof *words,
+                           threads);
+    }
+    return sum;
+}
+
+/* --- clock --- */
+
+double bench_clock_sample(double seconds)
+{
+    enum { TURNS = 4000, ADDS = 16 };
+    double begin = bench_clock(1), now;
+    size_t adds = 0;
+    uint64_t sum = 0, one = 1;
+    do {
+        /* Registers on both sides: newer cores fold additions of constants away. */
+#if defined(__x86_64__)
+#define ADD "add %1, %0\n\t"
+#define TURN                                                                                       \
+    __asm__ volatile(ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD               \
+                     : "+r"(sum)                                                                   \
+                     : "r"(one)                                                                    \
+                     : "cc")
+#elif defined(__aarch64__)
+#define ADD "add %0, %0, %1\n\t"
+#define TURN                                                                                       \
+    __asm__ volatile(ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD ADD               \
+                     : "+r"(sum)                                                                   \
+                     : "r"(one))
+#else
+#define TURN return 0
+#endif
+        for (size_t i = 0; i < TURNS; i++) {
+            TURN;
+        }
+        adds += (size_t)TURNS * ADDS;
+        now = bench_clock(1);
+    } while (now - begin < seconds);
+    return (double)adds / (now - begin);
+}
+
+/* --- streams --- */
+
+typedef void stream_fn(float *x, float *y, size_t n);
+
+/* Four vectors a turn; n is a multiple of 64. KEEP makes the compiler do what is written. */
+#define STREAM(isa, target, width, type, LOAD, STORE, ADD2, KEEP)                                  \
+    target static void read_##isa(float *x, float *y, size_t n)                                    \
+    {                                                                                              \
+        (void)y;                                                                                   \
+        for (size_t i = 0; i < n; i += (size_t)4 * (width)) {                                      \
+            type a = LOAD(x + i), b = LOAD(x + i + (width)), c = LOAD(x + i + 2 * (width)),        \
+                 d = LOAD(x + i + 3 * (width));                                                    \
+            KEEP(a);                                                                               \
+            KEEP(b);                                                                               \
+            KEEP(c);                                                                               \
+            KEEP(d);                                                                               \
+        }                                                                                          \
+    }                                                                                              \
+    target static void update_##isa(float *x, float *y, size_t n)                                  \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i += (size_t)4 * (width)) {                                      \
+            type a = ADD2(LOAD(x + i), LOAD(y + i)),                                               \
+                 b = ADD2(LOAD(x + i + (width)), LOAD(y + i + (width))),                           \
+                 c = ADD2(LOAD(x + i + 2 * (width)), LOAD(y + i + 2 * (width))),                   \
+                 d = ADD2(LOAD(x + i + 3 * (width)), LOAD(y + i + 3 * (width)));                   \
+            KEEP(a);                                                                               \
+            KEEP(b);                                                                               \
+            KEEP(c);                                                                               \
+            KEEP(d);                                                                               \
+            STORE(y + i, a);                                                                       \
+            STORE(y + i + (width), b);                                                             \
+            STORE(y + i + 2 * (width), c);                                                         \
+            STORE(y + i + 3 * (width), d);                                                         \
+        }                                                                                          \
+    }
+
+#if defined(__x86_64__)
+#define KEEP_X(v) __asm__ volatile("" : "+x"(v))
+#define KEEP_V(v) __asm__ volatile("" : "+v"(v))
+STREAM(avx512, __attribute__((target("avx512f"))), 16, __m512, _mm512_loadu_ps, _mm512_storeu_ps,
+       _mm512_add_ps, KEEP_V)
+STREAM(avx2, __attribute__((target("avx2"))), 8, __m256, _mm256_loadu_ps, _mm256_storeu_ps,
+       _mm256_add_ps, KEEP_X)
+#elif defined(__aarch64__)
+#define KEEP_X(v) __asm__ volatile("" : "+w"(v))
+STREAM(neon, , 4, float32x4_t, vld1q_f32, vst1q_f32, vaddq_f32, KEEP_X)
+#else
+#define KEEP_X(v) __asm__ volatile("" : "+m"(v))
+#endif
+#define LOAD_ONE(p)     (*(p))
+#define STORE_ONE(p, v) (*(p) = (v))
+#define ADD_ONE(a, b)   ((a) + (b))
+STREAM(scalar, , 1, float, LOAD_ONE, STORE_ONE, ADD_ONE, KEEP_X)
+
+static stream_fn *const streams[IOLK_ISA_COUNT][BENCH_MIXES] = {
+#define ISA(name, UPPER, folder, flags, needs)                                                     \
+    [IOLK_ISA_##UPPER] = {[BENCH_READ] = read_##name, [BENCH_UPDATE] = update_##name},
+#include "isa.def"
+#undef ISA
+};
+
+/* Bytes of both arrays of a thread: well inside the level, and well outside the one below. */
+static size_t level_window(enum bench_level level, size_t threads)
+{
+    const size_t l1 = bench_level_bytes(BENCH_L1), l2 = bench_level_bytes(BENCH_L2),
+                 l3 = bench_level_bytes(BENCH_L3);
+    size_t bytes = l1 / 2;
+    if (level == BENCH_L2) {
+        bytes = l2 / 4;
+    } else if (level == BENCH_L3) {
+        bytes = l3 / 2 / threads;
+        bytes = bytes > 8 * l2 ? 8 * l2 : bytes < 2 * l2 ? 2 * l2 : bytes;
+    } else if (level == BENCH_DRAM) {
+        bytes = READ_WINDOW;
+    }
+    return bytes & ~(size_t)1023;
+}
+
+static double stream_thread(stream_fn *run, float *x, size_t floats, bool warm, size_t threads,
+                            double seconds)
+{
+    /* Reading the clock costs as much as a pass over L1. */
+    const size_t at_once = warm && floats < 1 << 18 ? (1 << 18) / floats : 1;
+    size_t passes = 0;
+    float *y = x + floats;
+    for (int i = 0; warm && i < 2; i++) {
+        run(x, y, floats);
+    }
+    double begin = bench_clock(threads), now;
+    do {
+        for (size_t i = 0; i < at_once; i++) {
+            run(x, y, floats);
+        }
+        passes += at_once;
+        now = bench_clock(threads);
+    } while (warm && now - begin < seconds);
+    return (double)passes * (double)floats / (now - begin);
+}
+
+double bench_stream_sample(enum iolk_isa isa, enum bench_level level, enum bench_mix mix,
+                           size_t threads, double seconds)
+{
+    static float *buffer;
+    static size_t window, held;
+    const size_t bytes = level_window(level, threads), floats = bytes / 2 / sizeof(float);
+    /* Out of DRAM: the next window each time, so that none is still in a cache. */
+    const size_t wanted = level == BENCH_DRAM ? READ_BYTES : threads * bytes;
+    stream_fn *run = streams[isa][mix];
+    double sum = 0;
+    if (held < wanted) {
+        free(buffer);
+        buffer = bench_floats(wanted / sizeof(float));
+        held = wanted;
+    }
+    float *from = buffer;
+    const size_t first = level == BENCH_DRAM ? window : 0, windows = wanted / bytes;
+    window = (first + threads) % (READ_BYTES / READ_WINDOW);
+#pragma omp parallel for num_threads((int)threads) schedule(static, 1) reduction(+ : sum)
+    for (size_t i = 0; i < threads; i++) {
+        /* Reading takes both arrays as one. */
+        sum += stream_thread(run, from + (first + i) % windows * (bytes / sizeof(float)),
+                             mix == BENCH_READ ? 2 * floats : floats, level != BENCH_DRAM, threads,
+                             seconds);
+    }
+    return sum * (mix == BENCH_READ ? 1 : 3) * sizeof(float);
+}
+
+double bench_roof_sample(enum iolk_isa isa, enum bench_level level, size_t threads, double seconds)
+{
+    double best = 0;
+    for (int i = 0; i < 2 * BENCH_MIXES; i++) {
+        double now =
+            bench_stream_sample(isa, level, (enum bench_mix)(i % BENCH_MIXES), threads, seconds);
+        best = now > best ? now : best;
+    }
+    return best;
+}
+
+/* --- levels --- */
+
+size_t bench_level_bytes(enum bench_level level)
+{
+    static size_t bytes[BENCH_DRAM];
+    static const size_t otherwise[BENCH_DRAM] = {32 << 10, 1 << 20, 32 << 20};
+    if (level >= BENCH_DRAM) {
+        return SIZE_MAX;
+    }
+    if (!bytes[level]) {
+        bytes[level] = iol_cache_bytes("", (int)level + 1);
+        bytes[level] = bytes[level] ? bytes[level] : otherwise[level];
+    }
+    return bytes[level];
+}
+
+const char *bench_level_name(enum bench_level level)
+{
+    static const char *const names[BENCH_LEVELS] = {"L1", "L2", "L3", "DRAM"};
+    return names[level];
+}
+
+enum bench_level bench_level_of(double bytes)
+{
+    enum bench_level level = BENCH_L1;
+    while (level < BENCH_DRAM && bytes > (double)bench_level_bytes(level)) {
+        level = (enum bench_level)(level + 1);
+    }
+    return level;
+}

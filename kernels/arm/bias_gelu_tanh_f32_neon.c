@@ -1,0 +1,6 @@
+/* bias_gelu_tanh_f32_neon: sixteen virtual lanes in 4 q of f32; the algorithm is in the template.
+ */
+#include "lanes_neon.h"
+
+#define IOLK_NAME iolk_bias_gelu_tanh_f32_neon
+#include "../tmpl/bias_gelu_tanh_f32_tmpl.h"

@@ -1,0 +1,5 @@
+/* tail_f32_neon: sixteen virtual lanes in 4 q of f32; the algorithm is in the template. */
+#include "lanes_neon.h"
+
+#define IOLK_NAME iolk_tail_f32_neon
+#include "../tmpl/tail_f32_tmpl.h"

@@ -1,0 +1,4 @@
+/* widen of f16 panels: every weight is the float that the layout defines; no error at all. */
+#include "ref/panel_weight.h"
+
+IOLK_WIDEN_REF(f16)

@@ -1,0 +1,6 @@
+/* bias_gelu_erf_f32_scalar: sixteen virtual lanes, one lane at a time; the algorithm is in the
+ * template. */
+#include "lanes_scalar.h"
+
+#define IOLK_NAME iolk_bias_gelu_erf_f32_scalar
+#include "../tmpl/bias_gelu_erf_f32_tmpl.h"

@@ -1,0 +1,6 @@
+/* widen_q40_scalar: a slice of a packed panel as f32; the algorithm is in the template. */
+#include "panel_scalar.h"
+
+#define IOLK_NAME iolk_widen_q40_scalar
+#define DTYPE q40
+#include "../tmpl/widen_panel_tmpl.h"

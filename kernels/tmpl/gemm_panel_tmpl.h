@@ -1,0 +1,156 @@
+/* gemm over a panel of widened weights (panel_layout.h), for DTYPE and the vocabulary included
+ * before: LANES * VECTORS columns and up to ROWS rows at a time stay in registers through all of k,
+ * each weight is widened there once and used by every row (the outer-product micro-kernel of Goto
+ * and van de Geijn, 2008).
+ *
+ *   per group: 3 cache lines of weights, fetched FETCH_BYTES ahead
+ *   per k:     VECTORS times widen, ROWS * VECTORS FMAs; A broadcast
+ *   per block: VECTORS scales (and offsets) */
+#include "panel_dtypes_tmpl.h"
+
+#include <assert.h>
+
+/* Where in the own stream to fetch: narrow weights pass faster than the processor's prefetcher
+ * follows. */
+enum { FETCH_BYTES = 4096, LINE = 64 };
+#define FETCH(stream, bytes)                                                                       \
+    if (first_pass && (size_t)(bytes) > 0) {                                                       \
+        fetch((stream) + FETCH_BYTES);                                                             \
+        if ((size_t)(bytes) > LINE) {                                                              \
+            fetch((stream) + FETCH_BYTES + LINE);                                                  \
+        }                                                                                          \
+        if ((size_t)(bytes) > 2 * LINE) {                                                          \
+            fetch((stream) + FETCH_BYTES + 2 * LINE);                                              \
+        }                                                                                          \
+    }
+
+#define EACH_ROW(X)         X(0) X(1) X(2) X(3)
+#define EACH_CELL_OF_ROW(r) CELL(r, 0) CELL(r, 1) CELL(r, 2) CELL(r, 3) CELL(r, 4) CELL(r, 5)
+
+struct job {
+    size_t k0, k1, n, ld_a, ld_init, ld_c; /* n: columns that exist, from column0 */
+    const float *a, *init;
+    const unsigned char *panel;
+    float *c, *widened; /* at step k0; NULL: nothing is stored */
+};
+
+/* The first min(n, LANES) elements, n > 0. */
+PART vf load_some(const float *p, size_t n)
+{
+    return n >= LANES ? vf_load(p) : vf_load_n(p, n);
+}
+
+PART void store_some(float *p, vf v, size_t n)
+{
+    if (n >= LANES) {
+        vf_store(p, v);
+    } else {
+        vf_store_n(p, v, n);
+    }
+}
+
+/* rows, first_pass and store are constants in every caller: what they exclude is not compiled. */
+PART void run(const size_t rows, const int first_pass, const int store, const size_t column0,
+              const struct job *t)
+{
+    const unsigned char *const panel = t->panel;
+    const size_t n = t->n;
+    float *const widened = store ? t->widened - t->k0 * IOLK_NR : NULL;
+#define CELL(r, v)                                                                                 \
+    vf acc##r##v = vf_zero();                                                                      \
+    if (r < rows && v < VECTORS && t->init && n > v * LANES) {                                     \
+        acc##r##v = load_some(t->init + r * t->ld_init + v * LANES, n - v * LANES);                \
+    }
+#define START(r)                                                                                   \
+    const float *const a##r = t->a + (r < rows ? r : 0) * t->ld_a - t->k0;                         \
+    EACH_CELL_OF_ROW(r)
+    EACH_ROW(START)
+#undef CELL
+#define LOAD_A(r, k)                                                                               \
+    vf x##r = vf_zero();                                                                           \
+    if (r < rows) {                                                                                \
+        x##r = vf_set1(a##r + (k));                                                                \
+    }
+#define COLUMN(v, group, i, k)                                                                     \
+    if (v < VECTORS) {                                                                             \
+        const vf w = OF(weight)(group, at##v, i, scale##v, offset##v);                             \
+        if (store) {                                                                               \
+            vf_store(widened + (k)*IOLK_NR + at##v, w);                                            \
+        }                                                                                          \
+        acc0##v = vf_fma_in_place(acc0##v, x0, w);                                                 \
+        acc1##v = 1 < rows ? vf_fma_in_place(acc1##v, x1, w) : acc1##v;                            \
+        acc2##v = 2 < rows ? vf_fma_in_place(acc2##v, x2, w) : acc2##v;                            \
+        acc3##v = 3 < rows ? vf_fma_in_place(acc3##v, x3, w) : acc3##v;                            \
+    }
+#define ONE(group, i, k)                                                                           \
+    {LOAD_A(0, k) LOAD_A(1, k) LOAD_A(2, k) LOAD_A(3, k) COLUMN(0, group, i, k)                    \
+         COLUMN(1, group, i, k) COLUMN(2, group, i, k) COLUMN(3, group, i, k)                      \
+             COLUMN(4, group, i, k) COLUMN(5, group, i, k)}
+    WALK(panel, t->k0, t->k1, ONE)
+#define CELL(r, v)                                                                                 \
+    if (r < rows && v < VECTORS && n > v * LANES) {                                                \
+        store_some(t->c + r * t->ld_c + v * LANES, acc##r##v, n - v * LANES);                      \
+    }
+    EACH_ROW(EACH_CELL_OF_ROW)
+#undef CELL
+#undef START
+#undef LOAD_A
+#undef COLUMN
+#undef ONE
+}
+
+#define TILE(r)                                                                                    \
+    static void tile_##r(const int first_pass, const size_t column0, const struct job *t)          \
+    {                                                                                              \
+        if (t->widened) {                                                                          \
+            run(r, 0, 1, column0, t);                                                              \
+        } else if (first_pass) {                                                                   \
+            run(r, 1, 0, column0, t);                                                              \
+        } else {                                                                                   \
+            run(r, 0, 0, column0, t);                                                              \
+        }                                                                                          \
+    }
+TILE(1)
+TILE(2)
+#if ROWS > 2
+TILE(3)
+TILE(4)
+#endif
+
+static void (*const tiles[ROWS])(const int first_pass, const size_t column0,
+                                 const struct job *t) = {
+    tile_1,
+    tile_2,
+#if ROWS > 2
+    tile_3,
+    tile_4,
+#endif
+};
+
+void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
+               const void *panel, const float *init, size_t ld_init, float *c, size_t ld_c,
+               float *restrict widened)
+{
+    assert(m >= 1 && m <= IOLK_WIDE_MR && n >= 1 && n <= IOLK_NR && k0 <= k1);
+    assert(m == 1 || (ld_a >= k1 - k0 && ld_c >= n));
+    /* Rows in passes of equal height. */
+    const size_t passes = (m + ROWS - 1) / ROWS;
+    for (size_t pass = 0; pass < passes; pass++) {
+        const size_t row = m * pass / passes, rows = m * (pass + 1) / passes - row;
+        for (size_t column = 0; column < (widened && pass == 0 ? IOLK_NR : n);
+             column += LANES * VECTORS) {
+            const struct job t = {.k0 = k0,
+                                  .k1 = k1,
+                                  .n = n > column ? n - column : 0,
+                                  .ld_a = ld_a,
+                                  .ld_init = ld_init,
+                                  .ld_c = ld_c,
+                                  .a = a + row * ld_a,
+                                  .init = init && n > column ? init + row * ld_init + column : NULL,
+                                  .panel = panel,
+                                  .c = c + row * ld_c + column,
+                                  .widened = pass == 0 ? widened : NULL};
+            tiles[rows - 1](pass == 0 && column == 0, column, &t);
+        }
+    }
+}
