@@ -193,18 +193,21 @@ MATRIX(bias_gelu_erf, 6.0, 2.0, 1.0, CALL(bias_gelu_erf, f32)(m, n, p[0], n, p[1
 
 static void rope_call(any_fn *fn, const size_t *s, float *const *p)
 {
-    CALL(rope, f32)(s[0], s[1], p[2], 2 * s[1], p[0], p[1]);
+    CALL(rope, f32)(s[0], s[1], s[2], p[2], 2 * s[1] * s[2], p[0], p[1], s[2]);
 }
 static double rope_flops(const size_t *s)
 {
-    return 6.0 * (double)s[0] * (double)s[1];
+    return 6.0 * (double)(s[0] * s[1] * s[2]);
 }
 static double rope_bytes(const size_t *s)
 {
-    return 4.0 * (double)(4 * s[0] * s[1] + 2 * s[1]);
+    return 4.0 * (double)(s[0] * (4 * s[1] * s[2] + 2 * s[2]));
 }
-OP(rope,
-   f32) = {{"heads", "half"}, {{12, 32}, {9, 32}, {32, 64}}, rope_call, rope_flops, rope_bytes};
+OP(rope, f32) = {{"m", "heads", "half"},
+                 {{1, 12, 32}, {4, 9, 32}, {4, 12, 32}},
+                 rope_call,
+                 rope_flops,
+                 rope_bytes};
 
 static const struct kernel_op *const ops[IOLK_OP_COUNT] = {
 #define O(op, dtype) &op_##op##_##dtype,

@@ -59,28 +59,6 @@ double goal_foreign_seconds(void)
     return bench_foreign_seconds() - python_seconds();
 }
 
-/* The share of the peak of one call, interval over at least nine rounds of 2 ms. */
-struct bench_interval goal_peak_share(bench_call_fn *call, void *user, double flops, double seconds)
-{
-    struct bench_samples shares = {0};
-    const enum iolk_isa isa = bench_machine()->isa;
-    const size_t batch = bench_batch_size(call, user, 2e-3);
-    const double start = iol_seconds();
-    double before = bench_peak_sample(isa, 1, 2e-4);
-    while (shares.count < 9 || iol_seconds() - start < seconds) {
-        double begin = bench_clock(1);
-        for (size_t i = 0; i < batch; i++) {
-            call(user);
-        }
-        double took = bench_clock(1) - begin, after = bench_peak_sample(isa, 1, 2e-4);
-        bench_samples_add(&shares, flops * (double)batch / took / ((before + after) / 2));
-        before = after;
-    }
-    struct bench_interval interval = bench_interval_of(&shares);
-    bench_samples_free(&shares);
-    return interval;
-}
-
 static void print_setup(void)
 {
     char text[PEER_TEXT];

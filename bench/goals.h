@@ -57,14 +57,8 @@ void goal_line(struct goal_report *report, const char *id, double measured, doub
                const char *reason);
 void goal_skip(struct goal_report *report, const char *id, double target, const char *reason);
 
-/* Processor seconds that other processes have used since the machine started; those of the Python
- * peers are ours. */
+/* bench_foreign_seconds; those of the Python peers are ours. */
 double goal_foreign_seconds(void);
-
-/* The share of the FMA peak of one call on one thread, interval over at least nine rounds of 2 ms.
- */
-struct bench_interval goal_peak_share(bench_call_fn *call, void *user, double flops,
-                                      double seconds);
 
 #define GOALS(name)                                                                                \
     void goal_##name(const struct goal_options *options, struct goal_report *report);

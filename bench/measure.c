@@ -89,18 +89,19 @@ double bench_clock(size_t threads)
 
 double bench_foreign_seconds(void)
 {
-    unsigned long long user = 0, nice = 0, kernel = 0;
+    unsigned long long user = 0, nice = 0, kernel = 0, stolen = 0;
     struct timespec own = {0};
     FILE *f = fopen("/proc/stat", "r");
     if (!f) {
         return 0;
     }
-    int found = fscanf(f, "cpu %llu %llu %llu", &user, &nice, &kernel);
+    int found =
+        fscanf(f, "cpu %llu %llu %llu %*u %*u %*u %*u %llu", &user, &nice, &kernel, &stolen);
     (void)fclose(f);
-    if (found != 3 || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own) != 0) {
+    if (found < 3 || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own) != 0) {
         return 0;
     }
-    return (double)(user + nice + kernel) / (double)sysconf(_SC_CLK_TCK) -
+    return (double)(user + nice + kernel + stolen) / (double)sysconf(_SC_CLK_TCK) -
            ((double)own.tv_sec + 1e-9 * (double)own.tv_nsec);
 }
 
@@ -172,7 +173,7 @@ float *bench_floats(size_t floats)
 {
     const size_t huge = (size_t)2 << 20;
     const char *pages = getenv("IOL_BENCH_PAGES");
-    size_t page = pages && strcmp(pages, "huge") == 0 && floats >= huge / 4 ? huge : 4096;
+    size_t page = !(pages && strcmp(pages, "small") == 0) && floats >= huge / 4 ? huge : 4096;
     size_t bytes = (floats * sizeof(float) + page) / page * page;
     float *p = aligned_alloc(page, bytes);
     if (!p) {

@@ -23,8 +23,8 @@ const struct bench_machine *bench_machine(void);
  * process that takes the core for a while is not counted; more: the wall clock. */
 double bench_clock(size_t threads);
 
-/* Processor seconds that other processes have used since the machine started; 0 where /proc/stat is
- * not there. */
+/* Processor seconds that other processes have used, or the host of a virtual machine has taken
+ * away, since the machine started; 0 where /proc/stat is not there. */
 double bench_foreign_seconds(void);
 
 /* f32 FMA rate of `threads` threads now, FLOP/s: independent chains in registers for about

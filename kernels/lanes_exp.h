@@ -12,10 +12,10 @@
  *
  * IOLK_EXP(op): a lane operation of the vocabulary in scalar/lanes_scalar.h; IOLK_EXP_LANES: its
  * type. */
-static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
-{
 #define C(value) IOLK_EXP(set1)(value)
-    x = IOLK_EXP(min)(C(100.0f), IOLK_EXP(max)(C(-104.0f), x));
+/* exp of x in -104..100. */
+static inline IOLK_EXP_LANES IOLK_EXP(exp_within)(IOLK_EXP_LANES x)
+{
     const IOLK_EXP_LANES q = IOLK_EXP(round)(IOLK_EXP(mul)(x, C(1.44269504088896f)));
     IOLK_EXP_LANES s = IOLK_EXP(fma)(q, C(-0.693145751953125f), x);
     s = IOLK_EXP(fma)(q, C(-1.428606765330187e-06f), s);
@@ -27,5 +27,10 @@ static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
     p = IOLK_EXP(fma)(p, s, C(0.5f));
     p = IOLK_EXP(add)(C(1.0f), IOLK_EXP(fma)(IOLK_EXP(mul)(s, s), p, s));
     return IOLK_EXP(ldexp)(p, q);
-#undef C
 }
+
+static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
+{
+    return IOLK_EXP(exp_within)(IOLK_EXP(min)(C(100.0f), IOLK_EXP(max)(C(-104.0f), x)));
+}
+#undef C

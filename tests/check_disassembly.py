@@ -20,7 +20,8 @@ WIDE = {"avx2": (r"^vfn?m(add|sub)\d*p[sd]$", r"%ymm"), "avx512": (r"^vfn?m(add|
 FMA = r"^(vfn?m(add|sub)\d*[ps][sd]|fn?m(add|sub)|fml[as])$"
 SCALAR_FMA = r"^(vfn?m(add|sub)\d*s[sd]|fn?m(add|sub))$"
 VECTOR = r"%[xyz]mm\d|\b[qv]\d+\b"
-# Ops other than gemm whose loops are FMAs of vectors. (chains is written in eight scalars on purpose.)
+# Ops other than gemm whose loops are FMAs of vectors. (chains is scalar on purpose where it is no transposition.)
+WIDENED = r"^gemm_(bf16|f16|q80|q40|q41|q4k)$"  # constants of a block may lie on the stack: they are operands there
 FMA_OPS = ("axpy_f32", "rmsnorm_f32", "layernorm_f32", "rope_f32", "dot_f64", "ssq_f64")
 
 
@@ -128,7 +129,7 @@ def main():
     failed, isas, gemms = False, set(), set()
     pattern = os.path.join(build, "**", "iol_kernels_*.dir", "**", "*.o")
     for path in sorted(glob.glob(pattern, recursive=True)):
-        match = re.match(r"^((?:[a-z]+_)+f\d\d)_([a-z0-9]+)\.c\.o$", os.path.basename(path))
+        match = re.match(r"^((?:[a-z]+_)+[a-z]+\d+k?)_([a-z0-9]+)\.c\.o$", os.path.basename(path))
         if not match:
             continue
         op, isa = match[1], match[2]
@@ -142,7 +143,7 @@ def main():
         elif op == "gemm_f32":
             seen, faults, what = *check_gemm(isa, listing), "inner loops, all of full-width FMAs, nothing spilled"
             gemms.add(isa)
-        elif op in FMA_OPS:
+        elif op in FMA_OPS or re.match(WIDENED, op):
             seen, faults, what = *check_vector(isa, listing), "loops of full-width FMAs"
         else:
             continue

@@ -355,34 +355,39 @@ const struct kc_op kc_sumexp_f32 = {"n", false, sumexp_shape, NULL, sumexp_call,
 
 static bool rope_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {
-    static const size_t counts[] = {0, 1, 2, 3, 7};
-    enum { COUNTS = sizeof counts / sizeof *counts, HALVES = 70 };
-    if (index >= (size_t)COUNTS * HALVES) {
+    static const size_t counts[] = {0, 1, 2, 3, 7}, rows[] = {1, 3, 0, 2};
+    enum { COUNTS = sizeof counts / sizeof *counts, ROWS = sizeof rows / sizeof *rows };
+    enum { HALVES = 70 };
+    if (index >= (size_t)COUNTS * HALVES * 2) {
         return false;
     }
-    size_t heads = counts[index % COUNTS], half = index / COUNTS;
-    size_t ld = 2 * half + index % 3 * 5;
+    size_t heads = counts[index % COUNTS], half = index / COUNTS % HALVES;
+    size_t m = rows[(index + index / COUNTS) % ROWS], width = heads * 2 * half;
+    size_t ld = width + index % 3 * 5;
+    bool shared = index >= (size_t)COUNTS * HALVES; /* one row of the tables for all */
+    struct kc_array table = {shared ? 1 : m, half, half + index % 2 * 3, sizeof(float), KC_IN};
     *out = (struct kc_case){.kind = kind,
-                            .size = {heads, half},
-                            .array = {{heads, 2 * half, ld, sizeof(float), KC_INOUT},
-                                      floats(half, KC_IN),
-                                      floats(half, KC_IN)},
+                            .size = {m, heads, half, shared ? 0 : table.ld},
+                            .array = {{m, width, ld, sizeof(float), KC_INOUT}, table, table},
                             .arrays = 3};
     return true;
 }
 
 static void rope_call(kc_fn *fn, const struct kc_case *c, void *const *p)
 {
-    ((iolk_rope_f32_fn *)fn)(c->size[0], c->size[1], p[0], c->array[0].ld, p[1], p[2]);
+    ((iolk_rope_f32_fn *)fn)(c->size[0], c->size[1], c->size[2], p[0], c->array[0].ld, p[1], p[2],
+                             c->size[3]);
 }
 
 static void rope_reference(const struct kc_case *c, void *const *p, double *const *out,
                            double *const *bound)
 {
-    iolk_rope_f32_ref(c->size[0], c->size[1], p[0], c->array[0].ld, p[1], p[2], out[0], bound[0]);
+    iolk_rope_f32_ref(c->size[0], c->size[1], c->size[2], p[0], c->array[0].ld, p[1], p[2],
+                      c->size[3], out[0], bound[0]);
 }
 
-const struct kc_op kc_rope_f32 = {"heads half", true, rope_shape, NULL, rope_call, rope_reference};
+const struct kc_op kc_rope_f32 = {"m heads half ld_table", true, rope_shape, NULL,
+                                  rope_call, rope_reference};
 
 /* --- read-outs in f64 ----------------------------------------------------------------------------
  * The last array holds the returned value. */

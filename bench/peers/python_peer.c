@@ -150,6 +150,7 @@ bool python_here(const char **out_text)
         /* Outputs that are given back to the system would be faulted in again by every call. */
         peer_setting("MALLOC_MMAP_MAX_", "0");
         peer_setting("MALLOC_TRIM_THRESHOLD_", "8589934592");
+        peer_setting("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"); /* pages of 2 MiB, as ours */
         python.here = start();
         printf("%s python: %s\n", python.here ? "peers in" : "skipped peers in", python.text);
         fflush(stdout);

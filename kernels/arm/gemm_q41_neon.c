@@ -1,6 +1,7 @@
-/* gemm_q41_neon: the panel stays packed, weights are widened in registers; the algorithm is in the template. */
+/* gemm_q41_neon: the panel stays packed, weights are widened in registers; the algorithm is in the
+ * template. */
 #include "panel_neon.h"
 
 #define IOLK_NAME iolk_gemm_q41_neon
-#define DTYPE q41
+#define DTYPE     q41
 #include "../tmpl/gemm_panel_tmpl.h"

@@ -183,6 +183,11 @@ static inline f32x16 f32x16_min(f32x16 x, f32x16 y)
 #undef MIN
 }
 
+static inline f32x16 f32x16_limit(f32x16 x, f32x16 most)
+{
+    return f32x16_min(most, f32x16_max(f32x16_neg(most), x));
+}
+
 static inline f32x16 f32x16_round(f32x16 x)
 {
 #define ROUND(part) vrndnq_f32(x.part)

@@ -2,5 +2,5 @@
 #include "panel_neon.h"
 
 #define IOLK_NAME iolk_widen_q41_neon
-#define DTYPE q41
+#define DTYPE     q41
 #include "../tmpl/widen_panel_tmpl.h"

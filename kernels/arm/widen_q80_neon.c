@@ -2,5 +2,5 @@
 #include "panel_neon.h"
 
 #define IOLK_NAME iolk_widen_q80_neon
-#define DTYPE q80
+#define DTYPE     q80
 #include "../tmpl/widen_panel_tmpl.h"

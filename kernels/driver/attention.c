@@ -77,9 +77,16 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
     const size_t most = own ? common_keys(b, b->rows - 1) : keys->count;
     for (size_t j = 0; j < most; j += IOLK_NR) {
         const size_t ld_panel = smaller(keys->ld_kt - j, IOLK_NR);
-        for (size_t r = 0; r < b->rows; r += IOLK_MR) {
-            const size_t m = smaller(b->rows - r, IOLK_MR);
-            const size_t seen = own ? common_keys(b, r + m - 1) : most;
+        for (size_t r = 0, m; r < b->rows; r += m) {
+            size_t seen = most;
+            m = smaller(b->rows - r, IOLK_MR);
+            if (own) {
+                seen = common_keys(b, r + m - 1);
+            }
+            if (seen >= smaller(j + IOLK_NR, most)) {
+                m = b->rows - r; /* the rows that follow see no less */
+                seen = most;
+            }
             if (seen > j) {
                 call->ops->gemm_f32(m, smaller(seen - j, IOLK_NR), d, b->q + r * call->ld_q,
                                     call->ld_q, kt + j * d, ld_panel, NULL, 0,
@@ -113,9 +120,10 @@ static void mix_values(const struct block *b, const struct iol_keys *keys, size_
     const float *v = keys->count ? keys->v + b->kv_head * (keys->v_head ? keys->v_head : d) : b->q;
     for (size_t c = 0; c < d; c += part) {
         const size_t n = smaller(d - c, part);
-        for (size_t r = 0; r < b->rows; r += IOLK_MR) {
+        const size_t step = own ? IOLK_MR : b->rows;
+        for (size_t r = 0; r < b->rows; r += step) {
             float *z = b->z + r * call->ld_z + c;
-            call->ops->gemm_f32(smaller(b->rows - r, IOLK_MR), n,
+            call->ops->gemm_f32(smaller(b->rows - r, step), n,
                                 own ? common_keys(b, r) : keys->count,
                                 b->scores + r * b->ld_s + column, b->ld_s, v + c, keys->ld_v,
                                 column ? z : NULL, call->ld_z, z, call->ld_z, NULL, 0);
@@ -159,18 +167,35 @@ static void place_task(const struct iol_attention *call, size_t task, size_t *ou
     *out_row = (blocks - 1 - at - in_span % here) * rows;
 }
 
-/* Own keys and values of branches are read once each, far apart: fetch them while the scores of the
- * shared keys are made. */
-static void fetch_own(const struct block *b, const float *k, const float *v)
+/* `rows` rows of d floats, ld apart, are read soon. */
+static void fetch_rows(const float *p, size_t rows, size_t d, size_t ld)
 {
-    const size_t row_bytes = b->call->heads->head_dim * sizeof(float);
-    for (size_t r = 0; r < b->rows; r++) {
-        const char *key = (const char *)(k + r * b->call->ld_kv);
-        const char *value = (const char *)(v + r * b->call->ld_kv);
-        for (size_t i = 0; i < row_bytes; i += LINE) {
-            __builtin_prefetch(key + i);
-            __builtin_prefetch(value + i);
+    for (size_t r = 0; r < rows; r++) {
+        const char *row = (const char *)(p + r * ld);
+        for (size_t i = 0; i < d * sizeof(float); i += LINE) {
+            __builtin_prefetch(row + i, 0, 2);
         }
+    }
+}
+
+/* What only one task reads lies far apart and in no cache: it is fetched during the task before. */
+static void fetch_next(const struct iol_attention *call, size_t task)
+{
+    const size_t d = call->heads->head_dim, heads = call->heads->heads;
+    size_t head, row;
+    if (task + 1 >= iol_attention_tasks(call)) {
+        return;
+    }
+    place_task(call, task + 1, &head, &row);
+    const size_t rows = smaller(call->rows - row, task_rows(call));
+    const size_t own = row * call->ld_kv + head / (heads / call->heads->kv_heads) * d;
+    fetch_rows(call->q + row * call->ld_q + head * d, rows, d, call->ld_q);
+    if (!call->own) {
+        fetch_rows(call->k + own, rows, d, call->ld_kv);
+        fetch_rows(call->v + own, rows, d, call->ld_kv);
+    }
+    if (call->z != call->q) {
+        fetch_rows(call->z + row * call->ld_z + head * d, rows, d, call->ld_z);
     }
 }
 
@@ -193,9 +218,6 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
     assert(head < heads->heads);
     assert(!call->own || call->own->count >= call->first + call->rows);
     const size_t own_at = row * call->ld_kv + b.kv_head * d;
-    if (!call->own) {
-        fetch_own(&b, call->k + own_at, call->v + own_at);
-    }
     score_keys(&b, call->shared, 0);
     if (call->own) {
         score_keys(&b, call->own, before);
@@ -205,6 +227,7 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
             b.scores[r * b.ld_s + before] = b.rcp[r];
         }
     }
+    fetch_next(call, task);
     for (size_t r = 0; r < b.rows; r += IOLK_MR) {
         ops->softmax_f32(smaller(b.rows - r, IOLK_MR),
                          before + (call->own ? common_keys(&b, r) : 1), call->own != NULL,

@@ -55,8 +55,8 @@ struct iol_attention {
 size_t iol_attention_workspace(size_t keys);
 
 /* A call is made of tasks, each a block of rows of one head, that may run at once in any order,
- * each thread with its own workspace; in ascending order they share caches best. The bits do not
- * depend on who runs what. Thread-safe. */
+ * each thread with its own workspace; in ascending order they share caches best, and each fetches
+ * what the next one reads first. The bits do not depend on who runs what. Thread-safe. */
 size_t iol_attention_tasks(const struct iol_attention *call);
 void iol_attention_task(const struct iol_attention *call, size_t task, float *workspace);
 /* 4 head_dim per row, head and allowed key. */

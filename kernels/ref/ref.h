@@ -102,9 +102,10 @@ void iolk_silu_mul_f32_ref(size_t n, const float *gate, const float *up, double 
                            double *out_bound);
 void iolk_gelu_tanh_f32_ref(size_t n, const float *x, double *out_y, double *out_bound);
 void iolk_gelu_erf_f32_ref(size_t n, const float *x, double *out_y, double *out_bound);
-/* out_x (heads, 2 * half), dense */
-void iolk_rope_f32_ref(size_t heads, size_t half, const float *x, size_t ld, const float *cos,
-                       const float *sin, double *out_x, double *out_bound);
+/* out_x (m, heads * 2 * half), dense */
+void iolk_rope_f32_ref(size_t m, size_t heads, size_t half, const float *x, size_t ld,
+                       const float *cos, const float *sin, size_t ld_table, double *out_x,
+                       double *out_bound);
 void iolk_dot_f64_ref(size_t n, const float *x, const double *v, double *out, double *out_bound);
 void iolk_sum_f64_ref(size_t n, const float *x, double *out, double *out_bound);
 void iolk_ssq_f64_ref(size_t n, const float *x, double mean, double *out, double *out_bound);

@@ -8,6 +8,8 @@
  *   *_load_n, *_store_n, widen_n  the first n < 16 only, nothing else is touched; others read 0
  *   *_keep(v, old, n)             lanes below n from v, the others from old
  *   *_max(a, b), *_min(a, b)      a > b ? a : b, a < b ? a : b, thus b where either is NaN
+ *   *_limit(a, most)              a, its magnitude at most `most`; NaN: whichever
+ *   *_exp_within(a)               exp of a in -104..100
  *   *_round, *_ldexp(a, q)        nearest integer, ties to even; a * 2^q rounded once (for *_exp)
  *   *_top                         the largest of lanes that hold no NaN
  *   *_sum                         a[j] += a[j + s] for s = 8, 4, 2, 1 */
@@ -183,6 +185,16 @@ static inline float f32_ldexp(float a, float q)
 #include "../lanes_exp.h"
 #undef IOLK_EXP_LANES
 #undef IOLK_EXP
+
+static inline f32x16 f32x16_limit(f32x16 a, f32x16 most)
+{
+    EACH_LANE(f32x16, f32_min(most.r[j], f32_max(-most.r[j], a.r[j])));
+}
+
+static inline f32x16 f32x16_exp_within(f32x16 a)
+{
+    EACH_LANE(f32x16, f32_exp_within(a.r[j]));
+}
 
 static inline f32x16 f32x16_exp(f32x16 a)
 {

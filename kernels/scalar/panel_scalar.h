@@ -1,4 +1,4 @@
-/* The vocabulary of the kernels on weights as published (../tmpl/panel_dtypes_tmpl.h). Each ISA's
+/* The vocabulary of the kernels on weights as published (../panel_dtypes.h). Each ISA's
  * header gives LANES and how a panel of 48 columns is cut into VECTORS at a time and up to ROWS
  * rows, and on a vector vf of LANES floats:
  *

@@ -2,5 +2,5 @@
 #include "panel_scalar.h"
 
 #define IOLK_NAME iolk_widen_bf16_scalar
-#define DTYPE bf16
+#define DTYPE     bf16
 #include "../tmpl/widen_panel_tmpl.h"

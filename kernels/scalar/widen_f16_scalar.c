@@ -2,5 +2,5 @@
 #include "panel_scalar.h"
 
 #define IOLK_NAME iolk_widen_f16_scalar
-#define DTYPE f16
+#define DTYPE     f16
 #include "../tmpl/widen_panel_tmpl.h"

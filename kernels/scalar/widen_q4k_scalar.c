@@ -2,5 +2,5 @@
 #include "panel_scalar.h"
 
 #define IOLK_NAME iolk_widen_q4k_scalar
-#define DTYPE q4k
+#define DTYPE     q4k
 #include "../tmpl/widen_panel_tmpl.h"

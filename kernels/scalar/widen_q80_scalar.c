@@ -2,5 +2,5 @@
 #include "panel_scalar.h"
 
 #define IOLK_NAME iolk_widen_q80_scalar
-#define DTYPE q80
+#define DTYPE     q80
 #include "../tmpl/widen_panel_tmpl.h"

@@ -6,7 +6,7 @@
  *   per group: 3 cache lines of weights, fetched FETCH_BYTES ahead
  *   per k:     VECTORS times widen, ROWS * VECTORS FMAs; A broadcast
  *   per block: VECTORS scales (and offsets) */
-#include "panel_dtypes_tmpl.h"
+#include "../panel_dtypes.h"
 
 #include <assert.h>
 

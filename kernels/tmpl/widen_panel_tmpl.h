@@ -1,6 +1,6 @@
 /* widen: a slice of a panel of widened weights (panel_layout.h) as f32, for DTYPE and the
  * vocabulary included before: what the f32 tile then reads from the cache for every row. */
-#include "panel_dtypes_tmpl.h"
+#include "../panel_dtypes.h"
 
 #include <assert.h>
 

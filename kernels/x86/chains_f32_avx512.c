@@ -1,5 +1,3 @@
-/* chains_f32_avx512: eight interleaved scalar chains; the algorithm is in the template. */
-#include "lanes_avx512.h"
-
+/* chains_f32_avx512: eight chains in the lanes of a ymm; the algorithm is in the header. */
 #define IOLK_NAME iolk_chains_f32_avx512
-#include "../tmpl/chains_f32_tmpl.h"
+#include "chains_ymm.h"

@@ -109,6 +109,11 @@ static inline f32x16 f32x16_min(f32x16 x, f32x16 y)
     return (f32x16){_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)};
 }
 
+static inline f32x16 f32x16_limit(f32x16 x, f32x16 most)
+{
+    return f32x16_min(most, f32x16_max(f32x16_neg(most), x));
+}
+
 static inline __m256 round8(__m256 v)
 {
     return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -5,6 +5,8 @@
 
 #include "../ops.h"
 
+#define IOLK_ONE_REGISTER
+
 #include <assert.h>
 #include <immintrin.h>
 #include <sleef.h>
@@ -92,6 +94,11 @@ static inline f32x16 f32x16_max(f32x16 a, f32x16 b)
 static inline f32x16 f32x16_min(f32x16 a, f32x16 b)
 {
     return _mm512_min_ps(a, b);
+}
+
+static inline f32x16 f32x16_limit(f32x16 a, f32x16 most)
+{
+    return _mm512_range_ps(a, most, 2); /* the smaller magnitude, the sign of a */
 }
 
 static inline f32x16 f32x16_round(f32x16 a)

@@ -2,5 +2,5 @@
 #include "panel_avx2.h"
 
 #define IOLK_NAME iolk_widen_bf16_avx2
-#define DTYPE bf16
+#define DTYPE     bf16
 #include "../tmpl/widen_panel_tmpl.h"

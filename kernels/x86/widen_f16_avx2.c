@@ -2,5 +2,5 @@
 #include "panel_avx2.h"
 
 #define IOLK_NAME iolk_widen_f16_avx2
-#define DTYPE f16
+#define DTYPE     f16
 #include "../tmpl/widen_panel_tmpl.h"

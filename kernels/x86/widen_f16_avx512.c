@@ -2,5 +2,5 @@
 #include "panel_avx512.h"
 
 #define IOLK_NAME iolk_widen_f16_avx512
-#define DTYPE f16
+#define DTYPE     f16
 #include "../tmpl/widen_panel_tmpl.h"

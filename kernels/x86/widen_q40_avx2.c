@@ -2,5 +2,5 @@
 #include "panel_avx2.h"
 
 #define IOLK_NAME iolk_widen_q40_avx2
-#define DTYPE q40
+#define DTYPE     q40
 #include "../tmpl/widen_panel_tmpl.h"

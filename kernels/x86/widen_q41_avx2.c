@@ -2,5 +2,5 @@
 #include "panel_avx2.h"
 
 #define IOLK_NAME iolk_widen_q41_avx2
-#define DTYPE q41
+#define DTYPE     q41
 #include "../tmpl/widen_panel_tmpl.h"

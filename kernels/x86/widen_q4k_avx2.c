@@ -2,5 +2,5 @@
 #include "panel_avx2.h"
 
 #define IOLK_NAME iolk_widen_q4k_avx2
-#define DTYPE q4k
+#define DTYPE     q4k
 #include "../tmpl/widen_panel_tmpl.h"

@@ -2,5 +2,5 @@
 #include "panel_avx512.h"
 
 #define IOLK_NAME iolk_widen_q80_avx512
-#define DTYPE q80
+#define DTYPE     q80
 #include "../tmpl/widen_panel_tmpl.h"

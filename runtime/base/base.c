@@ -82,8 +82,18 @@ void *iol_alloc(size_t count, size_t size)
     }
     rounded -= rounded % IOL_ALIGN;
     rounded = rounded ? rounded : IOL_ALIGN;
-    void *p = aligned_alloc(IOL_ALIGN, rounded);
-    if (p) {
+    /* What fills at least two large pages lies in large pages where the kernel gives them: weights
+     * read from memory cost their bytes, not their page tables. */
+    const bool large = rounded >= 2 * (size_t)IOL_LARGE_PAGE;
+    void *p = NULL;
+    if (posix_memalign(&p, large ? IOL_LARGE_PAGE : IOL_ALIGN, rounded) != 0) {
+        p = NULL;
+    } else {
+#ifdef MADV_HUGEPAGE
+        if (large) {
+            (void)madvise(p, rounded - rounded % IOL_LARGE_PAGE, MADV_HUGEPAGE);
+        }
+#endif
         memset(p, 0, rounded);
     }
     return p;

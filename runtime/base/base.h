@@ -25,7 +25,8 @@ IOL_NODISCARD enum iol_status iol_fail(enum iol_status status, const char *forma
 
 /* --- memory --- */
 
-#define IOL_ALIGN 64 /* bytes: a cache line, a zmm register */
+#define IOL_ALIGN      64        /* bytes: a cache line, a zmm register */
+#define IOL_LARGE_PAGE (2 << 20) /* bytes: what x86 and most of aarch64 call a huge page */
 
 /* count * size bytes, zeroed, aligned to IOL_ALIGN; NULL when out of memory or on overflow (also
  * when a test asked this allocation to fail). count or size 0 gives a valid pointer. Freed by

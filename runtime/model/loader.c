@@ -6,23 +6,62 @@
 /* Floats of the bounded temporary through which weights are widened. */
 enum { BAND_FLOATS = 1 << 18 };
 
+/* Pieces of this many bytes share blocks, so that the matrices of a small model lie in large pages
+ * too; smaller ones and larger ones have their own. */
+enum { LEAST_SHARED = 64 << 10, MOST_SHARED = 2 * IOL_LARGE_PAGE, LARGEST_BLOCK = 16 << 20 };
+
+/* A zeroed block on the model's list. */
+static enum iol_status own_block(struct iol_model *model, size_t count, size_t size,
+                                 void **out_block)
+{
+    enum iol_status status = IOL_OK;
+    *out_block = NULL;
+    IOL_TRY(iol_grow(&model->blocks, &model->block_capacity, model->block_count + 1,
+                     sizeof *model->blocks));
+    *out_block = iol_alloc(count, size);
+    if (!*out_block) {
+        status = iol_fail(IOL_E_NOMEM, "out of memory: %zu elements of %zu bytes of model '%s'",
+                          count, size, model->info.name ? model->info.name : "");
+        goto out;
+    }
+    model->blocks[model->block_count++] = *out_block;
+out:
+    return status;
+}
+
+/* A piece of a shared block; blocks grow with the model. */
+static enum iol_status shared_piece(struct iol_model *model, size_t bytes, void **out_piece)
+{
+    enum iol_status status = IOL_OK;
+    const size_t rounded = (bytes + IOL_ALIGN - 1) / IOL_ALIGN * IOL_ALIGN;
+    if (rounded > model->room_bytes) {
+        void *block;
+        size_t wanted = model->info.packed_bytes;
+        wanted = wanted < rounded ? rounded : wanted > LARGEST_BLOCK ? LARGEST_BLOCK : wanted;
+        IOL_TRY(own_block(model, wanted, 1, &block));
+        model->room = block;
+        model->room_bytes = wanted;
+    }
+    *out_piece = model->room;
+    model->room += rounded;
+    model->room_bytes -= rounded;
+out:
+    return status;
+}
+
 enum iol_status iol_model_block(struct iol_model *model, size_t count, size_t size,
                                 void *out_pointer)
 {
     enum iol_status status = IOL_OK;
     void **out = out_pointer;
+    size_t bytes;
     *out = NULL;
-    IOL_TRY(iol_grow(&model->blocks, &model->block_capacity, model->block_count + 1,
-                     sizeof *model->blocks));
-    void *block = iol_alloc(count, size);
-    if (!block) {
-        status = iol_fail(IOL_E_NOMEM, "out of memory: %zu elements of %zu bytes of model '%s'",
-                          count, size, model->info.name ? model->info.name : "");
-        goto out;
+    if (iol_mul(count, size, &bytes) && bytes >= LEAST_SHARED && bytes < MOST_SHARED) {
+        IOL_TRY(shared_piece(model, bytes, out));
+    } else {
+        IOL_TRY(own_block(model, count, size, out));
     }
-    model->blocks[model->block_count++] = block;
     model->info.packed_bytes += count * size;
-    *out = block;
 out:
     return status;
 }

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "model/config.h"
 #include "base/context.h"
+#include "model/config.h"
 #include "model/loader.h"
 #include "model/pairs.h"
 #include "model/safetensors.h"

@@ -79,6 +79,8 @@ struct iol_model {
     /* What close frees: every block that the fields above point into. */
     void **blocks;
     size_t block_count, block_capacity;
+    unsigned char *room; /* the rest of the last block of small pieces */
+    size_t room_bytes;
 };
 
 /* A family: how to read its config.json and where its tensors are. One row of arch.def and one file

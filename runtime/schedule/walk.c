@@ -252,6 +252,14 @@ void iol_block_fork(struct iol_worker *w, struct iol_block *block)
 
 /* --- one step --- */
 
+/* Rows that pass a sublayer at once: equal slices of the block, whole tiles, at most block_rows. */
+static size_t slice_rows(const struct iol_geometry *g, const struct iol_block *block)
+{
+    const size_t slices = (block->rows + g->block_rows - 1) / g->block_rows,
+                 each = slices ? (block->rows + slices - 1) / slices : IOLK_MR;
+    return smaller((each + IOLK_MR - 1) / IOLK_MR * IOLK_MR, g->block_rows);
+}
+
 /* Sublayer outputs y of rows row0 .. row0 + rows: edit, observe, add to the residual. */
 static void finish_rows(struct iol_worker *w, struct iol_block *block, size_t step, size_t row0,
                         size_t rows)
@@ -290,10 +298,10 @@ static void rope_rows(struct iol_worker *w, const struct iol_block *block, float
         size_t live = live_rows(block, s),
                first = s->shape.length - live; /* position of its first live row */
         size_t begin = s->row > row0 ? s->row : row0, end = smaller(s->row + live, row0 + count);
-        for (size_t r = begin; r < end; r++) {
-            size_t position = first + (r - s->row);
-            w->ctx->ops.rope_f32(heads, half, rows + (r - row0) * ld, head_dim,
-                                 w->cos + position * half, w->sin + position * half);
+        if (begin < end) {
+            size_t position = first + (begin - s->row);
+            w->ctx->ops.rope_f32(end - begin, heads, half, rows + (begin - row0) * ld, ld,
+                                 w->cos + position * half, w->sin + position * half, half);
         }
     }
 }
@@ -319,7 +327,7 @@ static void queries(struct iol_worker *w, struct iol_block *block, const struct 
     rope_rows(w, block, q, g->q_width, w->model->arch.heads, row0, rows);
 }
 
-/* The same, where they are kept: K^T, then V, of one layer. */
+/* The same, where they are kept: K in panels, then V, of one layer. */
 static float *kept_keys(const struct iol_stream *s, const struct iol_step *step)
 {
     return s->own_kv + step->layer * s->kv_floats;
@@ -459,9 +467,10 @@ void iol_block_keys(struct iol_worker *w, struct iol_block *block, size_t index)
     const struct iol_geometry *g = w->geometry;
     const struct iol_step *step = &w->model->steps[index];
     const struct iol_heads heads = heads_of(w, step);
+    const size_t slice = slice_rows(g, block);
     assert(block->split && step->kind == IOL_STEP_ATTENTION);
-    for (size_t r = 0; r < block->rows; r += g->block_rows) {
-        size_t rows = smaller(block->rows - r, g->block_rows);
+    for (size_t r = 0; r < block->rows; r += slice) {
+        size_t rows = smaller(block->rows - r, slice);
         norm_rows(w, &step->norm, block->x + r * g->d, rows);
         keys_and_values(w, block, step, r, rows);
     }
@@ -473,8 +482,9 @@ static void attention_step(struct iol_worker *w, struct iol_block *block, size_t
     const struct iol_geometry *g = w->geometry;
     const struct iol_step *step = &w->model->steps[index];
     const bool narrows = index == block->last_attention;
-    for (size_t r = 0; r < block->rows && !(narrows && block->split); r += g->block_rows) {
-        size_t rows = smaller(block->rows - r, g->block_rows);
+    size_t slice = slice_rows(g, block);
+    for (size_t r = 0; r < block->rows && !(narrows && block->split); r += slice) {
+        size_t rows = smaller(block->rows - r, slice);
         norm_rows(w, &step->norm, block->x + r * g->d, rows);
         if (!block->split) {
             keys_and_values(w, block, step, r, rows);
@@ -485,8 +495,9 @@ static void attention_step(struct iol_worker *w, struct iol_block *block, size_t
     }
     if (narrows) {
         narrow_block(w, block);
-        for (size_t r = 0; r < block->rows; r += g->block_rows) {
-            size_t rows = smaller(block->rows - r, g->block_rows);
+        slice = slice_rows(g, block);
+        for (size_t r = 0; r < block->rows; r += slice) {
+            size_t rows = smaller(block->rows - r, slice);
             norm_rows(w, &step->norm, block->x + r * g->d, rows);
             queries(w, block, step, r, rows);
         }
@@ -495,8 +506,8 @@ static void attention_step(struct iol_worker *w, struct iol_block *block, size_t
     if (block->streams->shape.until_z && index + 1 == block->end) {
         return;
     }
-    for (size_t r = 0; r < block->rows; r += g->block_rows) {
-        size_t rows = smaller(block->rows - r, g->block_rows);
+    for (size_t r = 0; r < block->rows; r += slice) {
+        size_t rows = smaller(block->rows - r, slice);
         iol_gemm_block(&w->ctx->ops, rows, w->q + r * g->q_width, g->q_width, &step->o, NULL, w->y,
                        g->d, &block->flops);
         finish_rows(w, block, index, r, rows);
@@ -538,8 +549,9 @@ static void mlp_step(struct iol_worker *w, struct iol_block *block, size_t index
     const size_t d_ff = step->up.n, panels = (d_ff + IOLK_NR - 1) / IOLK_NR,
                  slice = g->hidden / IOLK_NR;
     const size_t slices = (panels + slice - 1) / slice;
-    for (size_t r = 0; r < block->rows; r += g->block_rows) {
-        size_t rows = smaller(block->rows - r, g->block_rows);
+    const size_t row_slice = slice_rows(g, block);
+    for (size_t r = 0; r < block->rows; r += row_slice) {
+        size_t rows = smaller(block->rows - r, row_slice);
         norm_rows(w, &step->norm, block->x + r * g->d, rows);
         for (size_t i = 0; i < slices; i++) {
             size_t p0 = panels * i / slices, p1 = panels * (i + 1) / slices;

@@ -21,7 +21,8 @@ struct iol_stream {
     struct iol_stream_shape shape;
     size_t tag; /* the caller's: which of its prompts or branches this is */
     /* Keys and values of a whole prompt of kv_length positions. Layer l's are at kv + l *
-     * kv_floats: K^T (kv_heads, head_dim, kv_length), then V (kv_length, kv_heads * head_dim). */
+     * kv_floats: K as in struct iol_keys (kv_heads, head_dim * kv_length), then V (kv_length,
+     * kv_heads * head_dim). */
     const float *clean_kv; /* for a branch: positions before shape.first; NULL if first is 0 */
     float *own_kv; /* where a clean stream leaves its own, and reads those before shape.first;
                       NULL: nobody wants them */
@@ -91,7 +92,7 @@ struct iol_worker {
     float *kv;     /* (max_rows, 2 kv_width) */
     float *q;      /* (max_rows, q_width); becomes z */
     float *hidden; /* (2, block_rows, hidden) */
-    float *kt;     /* (kv_width, max_length): K^T of a stream that nobody keeps */
+    float *kt;     /* kv_width * max_length: K, as iol_keys, of a stream that nobody keeps */
     float *scores; /* attention workspace */
     float *logits; /* (logit_rows, vocab) or NULL */
     size_t logit_rows;

@@ -1,4 +1,4 @@
-/* What each dtype of panel_layout.h is in the vocabulary of ../scalar/panel_scalar.h:
+/* What each dtype of panel_layout.h is in the vocabulary of scalar/panel_scalar.h:
  *
  *   <dtype>_GROUP, _BLOCK, _HEAD   steps of k in a group of 192 bytes; of k that share constants;
  *                                  bytes of these constants (q4k: an eighth of a super-block's)
@@ -8,10 +8,10 @@
  *
  * Nibbles come sixteen times too large (half of them need no shift then) and 4-bit scales are a
  * sixteenth, which changes no bit. */
-#ifndef IOLK_PANEL_DTYPES_TMPL_H
-#define IOLK_PANEL_DTYPES_TMPL_H
+#ifndef IOLK_PANEL_DTYPES_H
+#define IOLK_PANEL_DTYPES_H
 
-#include "../panel_layout.h"
+#include "panel_layout.h"
 
 /* One block that never ends: no constants. */
 #define WHOLE ((size_t)1 << 40)
