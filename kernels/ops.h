@@ -109,9 +109,9 @@ typedef void iolk_bias_gelu_tanh_f32_fn(size_t m, size_t n, const float *x, size
 typedef void iolk_bias_gelu_erf_f32_fn(size_t m, size_t n, const float *x, size_t ld_x,
                                        const float *bias, float *y, size_t ld_y);
 
-/* Rotates m rows of `heads` heads of 2 * half elements in place: with x1 the first and x2 the second
- * half of a head, x1' = fma(-x2, sin, x1 * cos), x2' = fma(x1, sin, x2 * cos). x
- * (m, heads * 2 * half) ld; cos, sin (m, half) ld_table, which may be 0: one row for all. */
+/* Rotates m rows of `heads` heads of 2 * half elements in place: with x1 the first and x2 the
+ * second half of a head, x1' = fma(-x2, sin, x1 * cos), x2' = fma(x1, sin, x2 * cos). x (m, heads *
+ * 2 * half) ld; cos, sin (m, half) ld_table, which may be 0: one row for all. */
 typedef void iolk_rope_f32_fn(size_t m, size_t heads, size_t half, float *restrict x, size_t ld,
                               const float *restrict cos, const float *restrict sin,
                               size_t ld_table);

@@ -16,8 +16,8 @@ import sys
 
 # Operands of full-width FMAs, per ISA (AT&T syntax on x86).
 WIDE = {"avx2": (r"^vfn?m(add|sub)\d*p[sd]$", r"%ymm"), "avx512": (r"^vfn?m(add|sub)\d*p[sd]$", r"%zmm"),
-        "neon": (r"^fml[as]$", r"v\d+\.(4s|2d)")}
-FMA = r"^(vfn?m(add|sub)\d*[ps][sd]|fn?m(add|sub)|fml[as])$"
+        "avx512bf16": (r"^vdpbf16ps$", r"%zmm"), "neon": (r"^fml[as]$", r"v\d+\.(4s|2d)")}
+FMA = r"^(vfn?m(add|sub)\d*[ps][sd]|vdpbf16ps|fn?m(add|sub)|fml[as])$"
 SCALAR_FMA = r"^(vfn?m(add|sub)\d*s[sd]|fn?m(add|sub))$"
 VECTOR = r"%[xyz]mm\d|\b[qv]\d+\b"
 # Ops other than gemm whose loops are FMAs of vectors. (chains is scalar on purpose where it is no transposition.)
@@ -129,7 +129,7 @@ def main():
     failed, isas, gemms = False, set(), set()
     pattern = os.path.join(build, "**", "iol_kernels_*.dir", "**", "*.o")
     for path in sorted(glob.glob(pattern, recursive=True)):
-        match = re.match(r"^((?:[a-z]+_)+[a-z]+\d+k?)_([a-z0-9]+)\.c\.o$", os.path.basename(path))
+        match = re.match(r"^((?:[a-z0-9]+_)+[a-z]+\d+(?:k|dot)?)_([a-z0-9]+)\.c\.o$", os.path.basename(path))
         if not match:
             continue
         op, isa = match[1], match[2]
@@ -140,7 +140,7 @@ def main():
         isas.add(isa)
         if isa == "scalar":
             seen, faults, what = *check_scalar(listing), "instructions, no packed FMA"
-        elif op == "gemm_f32":
+        elif op in ("gemm_f32", "gemm_bf16dot"):
             seen, faults, what = *check_gemm(isa, listing), "inner loops, all of full-width FMAs, nothing spilled"
             gemms.add(isa)
         elif op in FMA_OPS or re.match(WIDENED, op):

@@ -449,7 +449,7 @@ size_t kc_stride(enum iolk_op op, bool quick)
     while (quick && kc_op_of(op)->shape(count, KC_REAL, &c)) {
         count++;
     }
-    return count > 1000 ? 397 : count > 150 ? 41 : count ? 11 : 1;
+    return count > 1000 ? 397 : count > 150 ? 41 : count > 80 ? 11 : count ? 3 : 1;
 }
 
 static bool check(const struct kc_variant *v, size_t stride, size_t *out_calls, char text[KC_TEXT])

@@ -386,8 +386,8 @@ static void rope_reference(const struct kc_case *c, void *const *p, double *cons
                       c->size[3], out[0], bound[0]);
 }
 
-const struct kc_op kc_rope_f32 = {"m heads half ld_table", true, rope_shape, NULL,
-                                  rope_call, rope_reference};
+const struct kc_op kc_rope_f32 = {"m heads half ld_table", true, rope_shape, NULL, rope_call,
+                                  rope_reference};
 
 /* --- read-outs in f64 ----------------------------------------------------------------------------
  * The last array holds the returned value. */

@@ -287,6 +287,34 @@ static int choose_isas(void)
     return 0;
 }
 
+/* Norms of so many rows that they fetch ahead: the bits of four rows at a time. */
+static void test_far_norms(void **state)
+{
+    (void)state;
+    enum { FAR_ROWS = 187, FAR_WIDTH = 721, FLOATS = FAR_ROWS * FAR_WIDTH };
+    float *x = calloc((size_t)5 * FLOATS, sizeof(float)), *sum = x + FLOATS, *y = sum + FLOATS;
+    float *sum4 = y + FLOATS, *y4 = sum4 + FLOATS;
+    assert_non_null(x);
+    for (size_t i = 0; i < FLOATS; i++) {
+        x[i] = (float)(i * 40503 % 1009) / 100.0F - 5;
+        sum[i] = sum4[i] = x[i] * 0.25F;
+    }
+    struct iolk_ops ops;
+    iolk_ops_fill(available, &ops);
+    ops.add_layernorm_f32(FAR_ROWS, FAR_WIDTH, sum, FAR_WIDTH, x, FAR_WIDTH, x, x, 1e-5F, y,
+                          FAR_WIDTH);
+    ops.rmsnorm_f32(FAR_ROWS, FAR_WIDTH, y, FAR_WIDTH, x, 1e-5F, sum, FAR_WIDTH);
+    for (size_t r = 0; r < FAR_ROWS; r += 4) {
+        const size_t rows = FAR_ROWS - r < 4 ? FAR_ROWS - r : 4, at = r * FAR_WIDTH;
+        ops.add_layernorm_f32(rows, FAR_WIDTH, sum4 + at, FAR_WIDTH, x + at, FAR_WIDTH, x, x, 1e-5F,
+                              y4 + at, FAR_WIDTH);
+        ops.rmsnorm_f32(rows, FAR_WIDTH, y4 + at, FAR_WIDTH, x, 1e-5F, sum4 + at, FAR_WIDTH);
+    }
+    assert_memory_equal(y, y4, FLOATS * sizeof(float));
+    assert_memory_equal(sum, sum4, FLOATS * sizeof(float));
+    free(x);
+}
+
 int main(int argc, char **argv)
 {
     bool digest = false;
@@ -309,6 +337,7 @@ int main(int argc, char **argv)
     size_t count = 0;
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_scalar_row_of_every_op);
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_dispatch);
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_far_norms);
     for (size_t i = 0; i < kc_row_count && count < 250; i++) {
         union {
             const void *in;
