@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "base/context.h"
+#include "driver/team.h"
 
 static double finite_or_nan(double v)
 {
@@ -334,31 +335,34 @@ static void fit_block(const struct draws *draws, size_t r, size_t first)
     }
 }
 
+struct drawn_block {
+    const struct draws *draws;
+    size_t first;
+};
+
+static void fit_row(void *user, size_t r, size_t worker)
+{
+    const struct drawn_block *block = user;
+    (void)worker;
+    fit_block(block->draws, r, block->first);
+}
+
 /* All draws on all rows: slope and r2, NaN where undefined. n >= 2. */
 static void run_draws(struct draws *draws, uint64_t state)
 {
-    const int threads = draws->threads > 1 && draws->threads < 4096 ? (int)draws->threads : 1;
-    (void)threads; /* a build without OpenMP */
+    /* No team (one thread, or none to be had): the rows run here, to the same bits. */
+    struct iol_team *team =
+        draws->threads > 1 && draws->rows > 1 ? iol_team_open(draws->threads) : NULL;
     for (size_t first = 0; first < DRAWS; first += BLOCK) {
         if (draws->permute) {
             draw_permutations(draws->n, &state, draws->index);
         } else {
             draw_resamples(draws->n, &state, draws->index);
         }
-#ifdef _OPENMP
-#pragma omp parallel num_threads(threads) if (threads > 1 && draws->rows > 1)
-#endif
-        {
-            struct iol_fpmode mode = iol_fpmode_enter();
-#ifdef _OPENMP
-#pragma omp for schedule(static)
-#endif
-            for (size_t r = 0; r < draws->rows; r++) {
-                fit_block(draws, r, first);
-            }
-            iol_fpmode_leave(mode);
-        }
+        struct drawn_block block = {draws, first};
+        iol_team_run(team, draws->rows, fit_row, &block);
     }
+    iol_team_close(team);
 }
 
 enum iol_status iol_bootstrap_rows(size_t rows, size_t n, const double *de, const double *ce,
