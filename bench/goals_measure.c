@@ -96,15 +96,7 @@ static bool prepare_cell(const struct goal_options *options, struct cell_run *ru
 
 static struct bench_interval ratio_to(const struct cell_run *run, unsigned p)
 {
-    struct bench_samples ratios = {0};
-    const struct bench_samples *ours = &run->contenders[PEER_iolaus].seconds,
-                               *theirs = &run->contenders[p].seconds;
-    for (size_t i = 0; i < theirs->count && i < ours->count; i++) {
-        bench_samples_add(&ratios, theirs->values[i] / ours->values[i]);
-    }
-    struct bench_interval interval = bench_interval_of(&ratios);
-    bench_samples_free(&ratios);
-    return interval;
+    return bench_ratio_of(&run->contenders[PEER_iolaus].seconds, &run->contenders[p].seconds);
 }
 
 /* Fastest of the others so far. */

@@ -167,15 +167,7 @@ static double our_turn(struct run *run)
 
 static struct bench_interval ratio_to(const struct run *run, size_t e)
 {
-    const struct bench_samples *ours = &run->contenders[ENGINES].seconds,
-                               *theirs = &run->contenders[e].seconds;
-    struct bench_samples ratios = {0};
-    for (size_t i = 0; i < theirs->count && i < ours->count; i++) {
-        bench_samples_add(&ratios, theirs->values[i] / ours->values[i]);
-    }
-    struct bench_interval interval = bench_interval_of(&ratios);
-    bench_samples_free(&ratios);
-    return interval;
+    return bench_ratio_of(&run->contenders[ENGINES].seconds, &run->contenders[e].seconds);
 }
 
 /* The fastest engine so far; ENGINES: none is here. */

@@ -167,6 +167,18 @@ struct bench_interval bench_interval_of(const struct bench_samples *samples)
     return out;
 }
 
+struct bench_interval bench_ratio_of(const struct bench_samples *ours,
+                                     const struct bench_samples *theirs)
+{
+    struct bench_samples ratios = {0};
+    for (size_t i = 0; i < theirs->count && i < ours->count; i++) {
+        bench_samples_add(&ratios, theirs->values[i] / ours->values[i]);
+    }
+    struct bench_interval interval = bench_interval_of(&ratios);
+    bench_samples_free(&ratios);
+    return interval;
+}
+
 /* --- data and loops --- */
 
 float *bench_floats(size_t floats)

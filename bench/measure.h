@@ -67,6 +67,10 @@ struct bench_interval {
     double low, median, high;
 };
 struct bench_interval bench_interval_of(const struct bench_samples *samples);
+/* That of theirs over ours, pair by pair in the order of the turns: how many times faster ours is.
+ */
+struct bench_interval bench_ratio_of(const struct bench_samples *ours,
+                                     const struct bench_samples *theirs);
 
 /* `floats` floats aligned to 64 bytes, pages touched; ends the program when there is no memory.
  * Freed by free. */

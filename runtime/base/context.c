@@ -116,9 +116,13 @@ enum iol_status iol_ctx_open(const struct iol_ctx_settings *settings, struct iol
     if (!ctx) {
         return iol_fail(IOL_E_NOMEM, "out of memory: a context");
     }
-    ctx->threads = settings && settings->threads ? settings->threads : usable_threads();
-    if (ctx->threads > 4096) {
-        status = iol_fail(IOL_E_INVAL, "threads: found %zu, expected at most 4096", ctx->threads);
+    const size_t usable = usable_threads();
+    ctx->threads = settings && settings->threads ? settings->threads
+                   : usable < IOL_MOST_THREADS   ? usable
+                                                 : IOL_MOST_THREADS;
+    if (ctx->threads > IOL_MOST_THREADS) {
+        status = iol_fail(IOL_E_INVAL, "threads: found %zu, expected at most %d", ctx->threads,
+                          (int)IOL_MOST_THREADS);
         goto out;
     }
     ctx->isa_mask = mask;

@@ -5,6 +5,9 @@
 #include "iolaus/context.h"
 #include "ops.h"
 
+/* Threads of a context: what a team can have (driver/team.h). */
+enum { IOL_MOST_THREADS = 1024 };
+
 struct iol_ctx {
     size_t threads;
     uint32_t isa_mask;

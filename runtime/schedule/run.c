@@ -85,6 +85,9 @@ static void run_close(struct iol_run *run)
     iol_energy_close(&run->energy);
 }
 
+_Static_assert((int)IOL_MOST_THREADS <= (int)IOL_TEAM_MOST,
+               "a context may have more threads than a team");
+
 static enum iol_status open_nests(struct iol_run *run)
 {
     const struct iol_experiment *e = run->experiment;
