@@ -33,6 +33,7 @@ static double factor(enum kc_kind kind)
 /* --- gemm --- */
 
 enum { FROM_ZERO, FROM_BIAS, FROM_MATRIX, FROM_C, INITS };
+enum { AHEAD_NONE, AHEAD_ELSEWHERE, AHEAD_OWN, AHEADS };
 
 static bool gemm_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {
@@ -44,7 +45,7 @@ static bool gemm_shape(size_t index, enum kc_kind kind, struct kc_case *out)
         return false;
     }
     m += (n + turn) % 4 == 3 ? IOLK_MR * (1 + turn % 3) : 0; /* several tiles, up to 32 rows */
-    size_t k = depths[turn % DEPTHS], init = turn / DEPTHS, ahead = (m + n / 3 + kind) % 2;
+    size_t k = depths[turn % DEPTHS], init = turn / DEPTHS, ahead = (m + n / 3 + kind) % AHEADS;
     size_t ld_b = (m + n) % 2 ? IOLK_NR : n + turn % 3 * 7;
     *out = (struct kc_case){
         .kind = kind,
@@ -69,7 +70,9 @@ static void gemm_call(kc_fn *fn, const struct kc_case *c, void *const *p)
     size_t ld_init;
     const float *init = gemm_init(c, p, &ld_init);
     /* A prefetch may not fault, wherever it points. */
-    const void *ahead = c->size[4] ? kc_forbidden() : NULL;
+    const void *ahead = c->size[4] == AHEAD_NONE        ? NULL
+                        : c->size[4] == AHEAD_ELSEWHERE ? kc_forbidden()
+                                                        : (const float *)p[1] + IOLK_STREAM_AHEAD;
     ((iolk_gemm_f32_fn *)fn)(c->size[0], c->size[1], c->size[2], p[0], c->array[0].ld, p[1],
                              c->array[1].ld, init, ld_init, p[2], c->array[2].ld, ahead,
                              ahead ? 37 : 0);

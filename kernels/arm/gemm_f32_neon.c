@@ -162,6 +162,9 @@ void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_
     assert(m >= 1 && n >= 1 && n <= IOLK_NR);
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
+    if (ahead == b + IOLK_STREAM_AHEAD) { /* B passes by more than once here */
+        ahead_lines = 0;
+    }
     /* Rows in groups of nearly equal height, columns in one or two pieces of which none is below
      * LANES wide unless n is. */
     const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS, height = m / groups, taller = m % groups;

@@ -81,10 +81,11 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
         const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
         /* The next panel is fetched while this one is used. Rows of a single tile are bound by the
-         * stream of weights itself, which the processor follows better alone. */
-        const float *next = x->rows <= IOLK_MR  ? NULL
-                            : p + 1 < panel_end ? panel + IOLK_NR * b->k
-                                                : x->after;
+         * stream of weights itself: they fetch that, further on; one row gains nothing by it. */
+        const float *next = x->rows == 1         ? NULL
+                            : x->rows <= IOLK_MR ? panel + IOLK_STREAM_AHEAD
+                            : p + 1 < panel_end  ? panel + IOLK_NR * b->k
+                                                 : x->after;
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         float *c = x->c + (p - part->panel_begin) * IOLK_NR;
         ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,

@@ -25,10 +25,10 @@ struct tiles {
     float *c;
     const float *beside; /* C to the right of the first tile: where the next panel begins */
     __mmask16 last;      /* columns present in the last vector */
-    const char *ahead;   /* prefetched to L2, up to ahead_end: `rate` lines before the first of
-                            UNROLL steps, `between` before each other one */
+    const char *ahead;   /* prefetched to L2, up to ahead_end: so many lines before each of UNROLL
+                            steps */
     const char *ahead_end;
-    size_t rate, between;
+    size_t rate[UNROLL];
 };
 
 #define ROWS8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
@@ -41,7 +41,7 @@ static inline __attribute__((always_inline)) __m512 fma_in_place(__m512 acc, __m
     return acc;
 }
 
-/* Fetch a row of C, `vectors` lines. */
+/* Fetch a row of C or of B, `vectors` lines. */
 static inline __attribute__((always_inline)) void touch_row(const float *c, const size_t vectors)
 {
     _mm_prefetch((const char *)c, _MM_HINT_T0);
@@ -57,9 +57,10 @@ static inline __attribute__((always_inline)) void touch_row(const float *c, cons
  * here on. */
 #define IN_MEMORY() __asm__ volatile("" : : : "memory")
 
-/* m, vectors and masked are constants in every caller: what they exclude is not compiled. */
-static inline __attribute__((always_inline)) void run(const size_t m, const size_t vectors,
-                                                      const bool masked, struct tiles *t)
+/* m, vectors, masked and own are constants in every caller: what they exclude is not compiled. own:
+ * what is fetched is B itself, further on, to L1, with nothing to count. */
+static inline __attribute__((always_inline)) void
+run(const size_t m, const size_t vectors, const bool masked, const bool own, struct tiles *t)
 {
     const size_t k = t->k, ld_a = t->ld_a, ld_b = t->ld_b, ld_c = t->ld_c,
                  row_bytes = ld_a * sizeof(float), three_rows = 3 * row_bytes;
@@ -125,11 +126,14 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
         ROW(5, step)                                                                               \
         ROW(6, step)                                                                               \
         ROW(7, step)                                                                               \
+        if (own) {                                                                                 \
+            touch_row(b + IOLK_STREAM_AHEAD, vectors);                                             \
+        }                                                                                          \
         b += ld_b;                                                                                 \
         __asm__ volatile("" : "+r"(b));                                                            \
     }
 #define FETCH(lines)                                                                               \
-    for (size_t i = lines; i && ahead < t->ahead_end; i--, ahead += LINE) {                        \
+    for (size_t i = own ? 0 : lines; i && ahead < t->ahead_end; i--, ahead += LINE) {              \
         _mm_prefetch(ahead, _MM_HINT_T1);                                                          \
     }
 #define FINISH(r)                                                                                  \
@@ -163,18 +167,18 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
         size_t left = k;
         for (; left >= UNROLL; left -= UNROLL, a0 += UNROLL, a3 += UNROLL) {
             IN_MEMORY();
-            FETCH(t->rate)
+            FETCH(t->rate[0])
             if (touches) {
                 touch_row(touch, vectors);
                 touch += t->ld_c;
                 touches--;
             }
             STEP(0)
-            FETCH(t->between)
+            FETCH(t->rate[1])
             STEP(1)
-            FETCH(t->between)
+            FETCH(t->rate[2])
             STEP(2)
-            FETCH(t->between)
+            FETCH(t->rate[3])
             STEP(3)
         }
         for (; left; left--, a0++, a3++) {
@@ -210,23 +214,28 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
 #define BODIES(m)                                                                                  \
     static void tile_##m##x48(struct tiles *t)                                                     \
     {                                                                                              \
-        run(m, 3, false, t);                                                                       \
+        run(m, 3, false, false, t);                                                                \
+    }                                                                                              \
+    static void tile_##m##x48_own(struct tiles *t)                                                 \
+    {                                                                                              \
+        run(m, 3, false, true, t);                                                                 \
     }                                                                                              \
     static void tile_##m##x16_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 1, true, t);                                                                        \
+        run(m, 1, true, false, t);                                                                 \
     }                                                                                              \
     static void tile_##m##x32_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 2, true, t);                                                                        \
+        run(m, 2, true, false, t);                                                                 \
     }                                                                                              \
     static void tile_##m##x48_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 3, true, t);                                                                        \
+        run(m, 3, true, false, t);                                                                 \
     }
 #define ROW_OF_TABLE(m)                                                                            \
     {                                                                                              \
-        tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked            \
+        tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked,           \
+            tile_##m##x48_own                                                                      \
     }
 
 BODIES(1)
@@ -238,7 +247,8 @@ BODIES(6)
 BODIES(7)
 BODIES(8)
 
-static void (*const bodies[IOLK_MR][4])(struct tiles *) = {
+enum { OWN = 4 };
+static void (*const bodies[IOLK_MR][OWN + 1])(struct tiles *) = {
     ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
     ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
 
@@ -249,15 +259,17 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
     assert(m >= 1 && n >= 1 && n <= IOLK_NR);
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
+    const bool stream = ahead == b + IOLK_STREAM_AHEAD,
+               own = stream && n == IOLK_NR && ld_b == IOLK_NR;
+    ahead_lines = stream ? 0 : ahead_lines;
     /* Tiles of equal height: 12 rows are 6 + 6. The first `taller` have a row more than the rest.
      */
     const size_t count = (m + IOLK_MR - 1) / IOLK_MR, height = m / count, taller = m % count;
     const size_t vectors = (n + LANES - 1) / LANES, turns = k / UNROLL * count;
-    /* Many lines at once would keep the loads of B waiting: a line or more per step goes step by
-     * step. */
-    const bool often = ahead_lines >= (UNROLL - 1) * turns;
-    const size_t times = often ? UNROLL * turns : turns,
-                 rate = times ? (ahead_lines + times - 1) / times : 0;
+    /* Many lines at once would keep the loads of B waiting: three or more in UNROLL steps go step
+     * by step, and evenly: memory that has nothing to do for a while is short of time later. */
+    const size_t rate = turns ? (ahead_lines + turns - 1) / turns : 0;
+    const bool often = rate >= UNROLL - 1;
     struct tiles t = {
         .k = k,
         .ld_a = ld_a,
@@ -272,10 +284,10 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
         .ahead = ahead,
         .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
-        .rate = rate,
-        .between = often ? rate : 0,
+        .rate = {often ? (rate + 3) / UNROLL : rate, often ? (rate + 1) / UNROLL : 0,
+                 often ? (rate + 2) / UNROLL : 0, often ? rate / UNROLL : 0},
     };
-    const size_t width = n == IOLK_NR ? 0 : vectors;
+    const size_t width = own ? OWN : n == IOLK_NR ? 0 : vectors;
     if (taller) {
         t.count = taller;
         t.rest = count - taller;
