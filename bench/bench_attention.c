@@ -29,6 +29,20 @@ static void write_keys(const struct iol_heads *heads, const float *transposed, s
     free(row);
 }
 
+/* V drawn position by position, left head by head, as the walk keeps it. */
+static void write_values(const struct iol_heads *heads, size_t keys, float *v)
+{
+    const size_t d = heads->head_dim, width = heads->kv_heads * d;
+    float *rows = bench_floats(keys * width);
+    bench_fill(rows, keys * width, 3);
+    for (size_t j = 0; j < keys; j++) {
+        for (size_t g = 0; g < heads->kv_heads; g++) {
+            memcpy(v + (g * keys + j) * d, rows + j * width + g * d, d * sizeof(float));
+        }
+    }
+    free(rows);
+}
+
 void attention_open(const struct attention_shape *shape, size_t threads, struct attention_call *out)
 {
     const size_t d = shape->head_dim, t = shape->keys, heads = attention_heads(shape);
@@ -46,9 +60,9 @@ void attention_open(const struct attention_shape *shape, size_t threads, struct 
     write_keys(&out->heads, transposed, ld_kt, t, out->kt);
     free(transposed);
     out->v = bench_floats(t * kv_width);
-    bench_fill(out->v, t * kv_width, 3);
-    out->keys =
-        (struct iol_keys){.kt = out->kt, .ld_kt = ld_kt, .v = out->v, .ld_v = kv_width, .count = t};
+    write_values(&out->heads, t, out->v);
+    out->keys = (struct iol_keys){
+        .kt = out->kt, .ld_kt = ld_kt, .v = out->v, .ld_v = d, .v_head = t * d, .count = t};
     out->own = bench_floats(2 * rows * kv_width);
     bench_fill(out->own, 2 * rows * kv_width, 4);
     out->workspace_floats = (iol_attention_workspace(t + 1) + IOLK_LANES) / IOLK_LANES * IOLK_LANES;

@@ -327,22 +327,37 @@ static void queries(struct iol_worker *w, struct iol_block *block, const struct 
     rope_rows(w, block, q, g->q_width, w->model->arch.heads, row0, rows);
 }
 
-/* The same, where they are kept: K in panels, then V, of one layer. */
-static float *kept_keys(const struct iol_stream *s, const struct iol_step *step)
+/* The first `count` keys of a layer where a capture keeps them: K in panels, then V, head after
+ * head, so that a head's values are one stream. */
+static struct iol_keys kept_keys(const struct iol_worker *w, const struct iol_step *step,
+                                 const struct iol_stream *s, const float *kv, size_t count)
 {
-    return s->own_kv + step->layer * s->kv_floats;
+    const size_t head_dim = w->model->arch.head_dim;
+    if (!kv) {
+        return (struct iol_keys){0};
+    }
+    kv += step->layer * s->kv_floats;
+    return (struct iol_keys){.kt = kv,
+                             .ld_kt = s->kv_length,
+                             .v = kv + w->geometry->kv_width * s->kv_length,
+                             .ld_v = head_dim,
+                             .v_head = s->kv_length * head_dim,
+                             .count = count};
 }
 
 static void keep_keys(struct iol_worker *w, const struct iol_step *step,
                       const struct iol_heads *heads, const struct iol_stream *s, size_t kv_row0)
 {
-    const size_t width = w->geometry->kv_width, ld = 2 * width;
+    const size_t width = w->geometry->kv_width, ld = 2 * width, d = heads->head_dim;
     const float *rows = w->kv + kv_row0 * ld;
-    float *kt = kept_keys(s, step), *v = kt + width * s->kv_length;
+    float *kt = s->own_kv + step->layer * s->kv_floats, *v = kt + width * s->kv_length;
     for (size_t r = 0; r < iol_stream_rows(s); r++) {
         const size_t position = s->shape.first + r;
         iol_keys_transpose(heads, rows + r * ld, position, kt, s->kv_length);
-        memcpy(v + position * width, rows + r * ld + width, width * sizeof(float));
+        for (size_t g = 0; g < heads->kv_heads; g++) {
+            memcpy(v + (g * s->kv_length + position) * d, rows + r * ld + width + g * d,
+                   d * sizeof(float));
+        }
     }
 }
 
@@ -351,12 +366,7 @@ static void attend_kept(struct iol_worker *w, struct iol_block *block, const str
                         const struct iol_heads *heads, const struct iol_stream *s)
 {
     const struct iol_geometry *g = w->geometry;
-    const float *kt = kept_keys(s, step);
-    const struct iol_keys none = {0}, keys = {.kt = kt,
-                                              .ld_kt = s->kv_length,
-                                              .v = kt + g->kv_width * s->kv_length,
-                                              .ld_v = g->kv_width,
-                                              .count = s->shape.length};
+    const struct iol_keys none = {0}, keys = kept_keys(w, step, s, s->own_kv, s->shape.length);
     const size_t live = live_rows(block, s);
     iol_attention_causal(&w->ctx->ops, heads, &none, &keys, s->shape.length - live, live,
                          w->q + s->row * g->q_width, g->q_width, w->scores, &block->flops);
@@ -376,15 +386,8 @@ static void attend_stream(struct iol_worker *w, struct iol_block *block,
     for (size_t r = 0; r < own; r++) {
         iol_keys_transpose(heads, rows + r * ld, r, w->kt, own);
     }
-    struct iol_keys shared = {0};
-    if (s->shape.first) {
-        const float *clean = s->clean_kv + step->layer * s->kv_floats;
-        shared = (struct iol_keys){.kt = clean,
-                                   .ld_kt = s->kv_length,
-                                   .v = clean + g->kv_width * s->kv_length,
-                                   .ld_v = g->kv_width,
-                                   .count = s->shape.first};
-    }
+    const struct iol_keys shared =
+        kept_keys(w, step, s, s->shape.first ? s->clean_kv : NULL, s->shape.first);
     size_t live = live_rows(block, s);
     iol_attention_causal(&w->ctx->ops, heads, &shared, &mine, own - live, live,
                          w->q + s->row * g->q_width, g->q_width, w->scores, &block->flops);
@@ -405,12 +408,7 @@ static size_t attend_branches(struct iol_worker *w, struct iol_block *block,
            !block->streams[i + count].own_kv) {
         count++;
     }
-    const float *clean = s->clean_kv ? s->clean_kv + step->layer * s->kv_floats : NULL;
-    struct iol_keys shared = {.kt = clean,
-                              .ld_kt = s->kv_length,
-                              .v = clean ? clean + g->kv_width * s->kv_length : NULL,
-                              .ld_v = g->kv_width,
-                              .count = s->shape.first};
+    const struct iol_keys shared = kept_keys(w, step, s, s->clean_kv, s->shape.first);
     const float *rows = w->kv + kv_row0 * ld;
     iol_attention_branches(&w->ctx->ops, heads, &shared, rows, rows + g->kv_width, ld, count,
                            w->q + s->row * g->q_width, g->q_width, w->scores, &block->flops);

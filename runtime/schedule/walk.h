@@ -21,8 +21,8 @@ struct iol_stream {
     struct iol_stream_shape shape;
     size_t tag; /* the caller's: which of its prompts or branches this is */
     /* Keys and values of a whole prompt of kv_length positions. Layer l's are at kv + l *
-     * kv_floats: K as in struct iol_keys (kv_heads, head_dim * kv_length), then V (kv_length,
-     * kv_heads * head_dim). */
+     * kv_floats: K as in struct iol_keys (kv_heads, head_dim * kv_length), then V (kv_heads,
+     * kv_length, head_dim). */
     const float *clean_kv; /* for a branch: positions before shape.first; NULL if first is 0 */
     float *own_kv; /* where a clean stream leaves its own, and reads those before shape.first;
                       NULL: nobody wants them */
