@@ -51,6 +51,71 @@ uint64_t iol_attention_flops(const struct iol_attention *call)
     return 4 * call->heads->head_dim * call->heads->heads * (rows * (least + 1) + more);
 }
 
+/* Which rows of which head: spans of rows, in each the heads, in each the blocks, the last rows (of
+ * the causal form the longest) first. */
+static void place_task(const struct iol_attention *call, size_t task, size_t *out_head,
+                       size_t *out_row)
+{
+    const size_t rows = task_rows(call), blocks = (call->rows + rows - 1) / rows;
+    const size_t heads = call->heads->heads, span = SPAN_ROWS / rows;
+    const size_t at = task / (heads * span) * span; /* blocks in the spans before */
+    const size_t here = smaller(blocks - at, span), in_span = task - heads * at;
+    *out_head = in_span / here;
+    *out_row = (blocks - 1 - at - in_span % here) * rows;
+}
+
+/* What only one task reads lies far apart and, where a call has many rows, in no cache: it is
+ * fetched during the task before, a few rows at a time between its pieces of work. All at once
+ * would not run beside that work: a processor has some dozens of lines on their way, and stops at
+ * the next. Near ones are left alone: from cache the fetching costs 4 to 10 %. */
+struct fetch {
+    const struct iol_attention *call;
+    size_t head, row, end, piece; /* rows `row` .. end of the next task; rows of one piece */
+};
+
+/* Pieces of a task of MOST_ROWS rows; the times L2 that a call's own rows take for them to be far.
+ */
+enum { FETCHES = 10, FAR_CALL = 8 };
+
+static struct fetch fetch_begin(const struct iol_attention *call, size_t task)
+{
+    struct fetch f = {.call = call};
+    const size_t kv_rows = call->own ? 0 : 2 * call->rows * call->heads->kv_heads,
+                 q_rows = (call->z == call->q ? 1 : 2) * call->rows * call->heads->heads;
+    const size_t bytes = (kv_rows + q_rows) * call->heads->head_dim * sizeof(float);
+    if (bytes > FAR_CALL * call->ops->l2_bytes && task + 1 < iol_attention_tasks(call)) {
+        place_task(call, task + 1, &f.head, &f.row);
+        const size_t rows = smaller(call->rows - f.row, task_rows(call));
+        f.end = f.row + rows;
+        f.piece = (rows + FETCHES - 1) / FETCHES;
+    }
+    return f;
+}
+
+static void fetch_row(const float *p, size_t d)
+{
+    for (size_t i = 0; i < d; i += LINE / sizeof *p) {
+        __builtin_prefetch(p + i, 0, 2);
+    }
+}
+
+static void fetch_piece(struct fetch *f)
+{
+    const struct iol_attention *call = f->call;
+    const size_t d = call->heads->head_dim;
+    const size_t own = f->head / (call->heads->heads / call->heads->kv_heads) * d;
+    for (size_t end = smaller(f->end, f->row + f->piece); f->row < end; f->row++) {
+        fetch_row(call->q + f->row * call->ld_q + f->head * d, d);
+        if (!call->own) {
+            fetch_row(call->k + f->row * call->ld_kv + own, d);
+            fetch_row(call->v + f->row * call->ld_kv + own, d);
+        }
+        if (call->z != call->q) {
+            fetch_row(call->z + f->row * call->ld_z + f->head * d, d);
+        }
+    }
+}
+
 /* The rows of one task, of one head. */
 struct block {
     const struct iol_attention *call;
@@ -58,6 +123,7 @@ struct block {
     const float *q;
     float *z, *scores, *rcp; /* rcp (rows): 1 / sum of a row's exponentials */
     size_t ld_s;
+    struct fetch *fetch; /* of the next task */
 };
 
 /* Own keys that all rows of the tile at row r of the block see. */
@@ -127,6 +193,7 @@ static void mix_values(const struct block *b, const struct iol_keys *keys, size_
                                 own ? common_keys(b, r) : keys->count,
                                 b->scores + r * b->ld_s + column, b->ld_s, v + c, keys->ld_v,
                                 column ? z : NULL, call->ld_z, z, call->ld_z, NULL, 0);
+            fetch_piece(b->fetch);
         }
     }
 }
@@ -151,51 +218,7 @@ static void finish_rows(const struct block *b)
             call->ops->tail_f32(m, d, 1, 0, e, b->ld_s, v, call->ld_kv, 0, b->rcp + r, z,
                                 call->ld_z);
         }
-    }
-}
-
-/* Which rows of which head: spans of rows, in each the heads, in each the blocks, the last rows (of
- * the causal form the longest) first. */
-static void place_task(const struct iol_attention *call, size_t task, size_t *out_head,
-                       size_t *out_row)
-{
-    const size_t rows = task_rows(call), blocks = (call->rows + rows - 1) / rows;
-    const size_t heads = call->heads->heads, span = SPAN_ROWS / rows;
-    const size_t at = task / (heads * span) * span; /* blocks in the spans before */
-    const size_t here = smaller(blocks - at, span), in_span = task - heads * at;
-    *out_head = in_span / here;
-    *out_row = (blocks - 1 - at - in_span % here) * rows;
-}
-
-/* `rows` rows of d floats, ld apart, are read soon. */
-static void fetch_rows(const float *p, size_t rows, size_t d, size_t ld)
-{
-    for (size_t r = 0; r < rows; r++) {
-        const char *row = (const char *)(p + r * ld);
-        for (size_t i = 0; i < d * sizeof(float); i += LINE) {
-            __builtin_prefetch(row + i, 0, 2);
-        }
-    }
-}
-
-/* What only one task reads lies far apart and in no cache: it is fetched during the task before. */
-static void fetch_next(const struct iol_attention *call, size_t task)
-{
-    const size_t d = call->heads->head_dim, heads = call->heads->heads;
-    size_t head, row;
-    if (task + 1 >= iol_attention_tasks(call)) {
-        return;
-    }
-    place_task(call, task + 1, &head, &row);
-    const size_t rows = smaller(call->rows - row, task_rows(call));
-    const size_t own = row * call->ld_kv + head / (heads / call->heads->kv_heads) * d;
-    fetch_rows(call->q + row * call->ld_q + head * d, rows, d, call->ld_q);
-    if (!call->own) {
-        fetch_rows(call->k + own, rows, d, call->ld_kv);
-        fetch_rows(call->v + own, rows, d, call->ld_kv);
-    }
-    if (call->z != call->q) {
-        fetch_rows(call->z + row * call->ld_z + head * d, rows, d, call->ld_z);
+        fetch_piece(b->fetch);
     }
 }
 
@@ -206,6 +229,7 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
     const size_t d = heads->head_dim, before = call->shared->count, most = task_rows(call);
     size_t head, row;
     place_task(call, task, &head, &row);
+    struct fetch fetch = fetch_begin(call, task);
     const struct block b = {.call = call,
                             .kv_head = head / (heads->heads / heads->kv_heads),
                             .row = row,
@@ -214,7 +238,8 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
                             .z = call->z + row * call->ld_z + head * d,
                             .scores = workspace,
                             .rcp = workspace + most * score_stride(most_keys(call)),
-                            .ld_s = score_stride(most_keys(call))};
+                            .ld_s = score_stride(most_keys(call)),
+                            .fetch = &fetch};
     assert(head < heads->heads);
     assert(!call->own || call->own->count >= call->first + call->rows);
     const size_t own_at = row * call->ld_kv + b.kv_head * d;
@@ -222,16 +247,17 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
     if (call->own) {
         score_keys(&b, call->own, before);
     } else {
+        fetch_piece(&fetch);
         ops->chains_f32(b.rows, d, b.q, call->ld_q, call->k + own_at, call->ld_kv, b.rcp);
         for (size_t r = 0; r < b.rows; r++) {
             b.scores[r * b.ld_s + before] = b.rcp[r];
         }
     }
-    fetch_next(call, task);
     for (size_t r = 0; r < b.rows; r += IOLK_MR) {
         ops->softmax_f32(smaller(b.rows - r, IOLK_MR),
                          before + (call->own ? common_keys(&b, r) : 1), call->own != NULL,
                          heads->scale, b.scores + r * b.ld_s, b.ld_s, b.rcp + r);
+        fetch_piece(&fetch);
     }
     if (before || !call->own) {
         mix_values(&b, call->shared, 0);
