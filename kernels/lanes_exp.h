@@ -33,4 +33,10 @@ static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
 {
     return IOLK_EXP(exp_within)(IOLK_EXP(min)(C(100.0f), IOLK_EXP(max)(C(-104.0f), x)));
 }
+
+/* exp of x <= 0, or NaN. */
+static inline IOLK_EXP_LANES IOLK_EXP(exp_below)(IOLK_EXP_LANES x)
+{
+    return IOLK_EXP(exp_within)(IOLK_EXP(max)(C(-104.0f), x));
+}
 #undef C

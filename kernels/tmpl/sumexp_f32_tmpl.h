@@ -24,7 +24,15 @@ void IOLK_NAME(size_t n, const float *restrict x, float *restrict out_max, float
     const f32x32 ms = f32x32_set1(*out_max);
 
     f32x16 sum = f32x16_set1(0.0f);
-    for (i = 0; full - i >= IOLK_WIDE; i += IOLK_WIDE) {
+    i = 0;
+#ifdef IOLK_ONE_REGISTER
+    for (const f32x64 all = f32x64_set1(*out_max); full - i >= IOLK_WIDEST; i += IOLK_WIDEST) {
+        f32x64 e = f32x64_exp_below(f32x64_sub(f32x64_load(x + i), all));
+        sum = f32x16_add(f32x16_add(sum, e.lo.lo), e.lo.hi);
+        sum = f32x16_add(f32x16_add(sum, e.hi.lo), e.hi.hi);
+    }
+#endif
+    for (; full - i >= IOLK_WIDE; i += IOLK_WIDE) {
         f32x32 e = f32x32_exp(f32x32_sub(f32x32_load(x + i), ms));
         sum = f32x16_add(f32x16_add(sum, e.lo), e.hi);
     }
