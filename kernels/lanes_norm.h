@@ -49,13 +49,17 @@ static inline f32x16 norm_factor(f32x16 squares, const struct norm_rows *t)
     return f32x16_set1(1.0f / f32_sqrt(f32x16_sum(squares) / (float)t->n + t->eps));
 }
 
-/* The next four rows into L2, in the order of memory, during the last pass: eight streams of 3 KiB
- * end before the processor's prefetcher has found them. at: a line of m rows. Not a function: gcc
- * 12 takes one that only prefetches for one without effect. */
-#define FETCH(at)                                                                                  \
+/* Into L2, in the order of memory: these rows of y during the first pass, the next ones of x (and
+ * c) during the last. Eight streams of 3 KiB end before the processor's prefetcher has found them;
+ * all three arrays during one pass would be more lines than can be on their way. at: a line of m
+ * rows. Not a function: gcc 12 takes one that only prefetches for one without effect. */
+#define FETCH_Y(at)                                                                                \
+    if (far) {                                                                                     \
+        __builtin_prefetch(t->y + (at), 1, 2);                                                     \
+    }
+#define FETCH_NEXT(at)                                                                             \
     if (far) {                                                                                     \
         __builtin_prefetch(t->x + m * t->ld_x + (at), 0, 2);                                       \
-        __builtin_prefetch(t->y + m * t->ld_y + (at), 0, 2);                                       \
         if (add) {                                                                                 \
             __builtin_prefetch(t->c + m * t->ld_c + (at), 0, 2);                                   \
         }                                                                                          \
@@ -76,6 +80,7 @@ rmsnorm_rows(const size_t m, const bool add, const bool far, const struct norm_r
     ROWS4(START)
 #define SQUARE(r)                                                                                  \
     if (r < m) {                                                                                   \
+        FETCH_Y(m *i + r * IOLK_LANES)                                                             \
         f32x16 v = norm_input(add, x##r + i, c##r + i, sum##r + i);                                \
         acc##r = f32x16_fma(v, v, acc##r);                                                         \
     }
@@ -87,7 +92,7 @@ rmsnorm_rows(const size_t m, const bool add, const bool far, const struct norm_r
 #define FACTOR(r) const f32x16 factor##r = r < m ? norm_factor(acc##r, t) : acc##r;
 #define WRITE(r)                                                                                   \
     if (r < m) {                                                                                   \
-        FETCH(m *i + r * IOLK_LANES)                                                               \
+        FETCH_NEXT(m *i + r * IOLK_LANES)                                                          \
         f32x16_store(y##r + i, f32x16_mul(f32x16_mul(f32x16_load(x##r + i), factor##r), gain));    \
     }
 #define WRITE_REST(r)                                                                              \
@@ -125,6 +130,7 @@ layernorm_rows(const size_t m, const bool add, const bool far, const struct norm
     ROWS4(START)
 #define SUM(r)                                                                                     \
     if (r < m) {                                                                                   \
+        FETCH_Y(m *i + r * IOLK_LANES)                                                             \
         acc##r = f32x16_add(acc##r, norm_input(add, x##r + i, c##r + i, sum##r + i));              \
     }
 #define SUM_REST(r)                                                                                \
@@ -148,7 +154,7 @@ layernorm_rows(const size_t m, const bool add, const bool far, const struct norm
 #define FACTOR(r) const f32x16 factor##r = r < m ? norm_factor(acc##r, t) : acc##r;
 #define WRITE(r)                                                                                   \
     if (r < m) {                                                                                   \
-        FETCH(m *i + r * IOLK_LANES)                                                               \
+        FETCH_NEXT(m *i + r * IOLK_LANES)                                                          \
         f32x16 d = f32x16_mul(f32x16_sub(f32x16_load(x##r + i), mean##r), factor##r);              \
         f32x16_store(y##r + i, f32x16_fma(d, gain, bias));                                         \
     }
@@ -191,7 +197,8 @@ layernorm_rows(const size_t m, const bool add, const bool far, const struct norm
 }
 
 #undef START
-#undef FETCH
+#undef FETCH_NEXT
+#undef FETCH_Y
 #undef ROWS4
 
 /* Whether four rows of x and four of y would share the few ways of one set of L1, which addresses
