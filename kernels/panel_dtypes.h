@@ -162,10 +162,13 @@ PART vf q4k_weight(const unsigned char *group, size_t column, size_t i, vf scale
 #define EACH_VECTOR(X) X(0) X(1) X(2) X(3) X(4) X(5)
 
 /* Steps k0 .. k1 of a panel, LANES * VECTORS columns from column0: for each, ONE(group, i, k) with
- * the constants scale0.., offset0.. of its block. A whole group is unrolled. */
+ * the constants scale0.., offset0.. of its block. A whole group is unrolled. Vectors from VECTORS
+ * on are those of the next panel, next_panel bytes further on. */
 #define CONSTANT(v)                                                                                \
-    const size_t at##v = column0 + (v < VECTORS ? v : 0) * LANES;                                  \
-    const vf scale##v = OF(scale)(panel, block, at##v), offset##v = OF(offset)(panel, block, at##v);
+    const size_t at##v = column0 + (v < VECTORS ? v : v - VECTORS) * LANES,                        \
+                 far##v = v < VECTORS ? 0 : next_panel;                                            \
+    const vf scale##v = OF(scale)(panel + far##v, block, at##v),                                   \
+             offset##v = OF(offset)(panel + far##v, block, at##v);
 #define WALK(panel, k0, k1, ONE)                                                                   \
     for (size_t k = k0; k < k1;) {                                                                 \
         const size_t block = k / OF(BLOCK), begin = block * OF(BLOCK),                             \

@@ -143,17 +143,19 @@ static void fill_q4k(unsigned char *panel, size_t k, struct source *s)
 typedef size_t bytes_fn(size_t k);
 typedef void fill_fn(unsigned char *panel, size_t k, struct source *s);
 
-static struct kc_array panel_array(bytes_fn *bytes, size_t k)
+static struct kc_array panel_array(bytes_fn *bytes, size_t k, size_t panels)
 {
-    const size_t floats = bytes(k) / sizeof(float); /* whole groups of 192 bytes */
+    const size_t floats = panels * bytes(k) / sizeof(float); /* whole groups of 192 bytes */
     return (struct kc_array){1, floats, floats, sizeof(float), KC_IN};
 }
 
-static void refill(const struct kc_case *c, size_t array, void *p, size_t k, fill_fn *fill)
+static void refill(const struct kc_case *c, size_t array, unsigned char *p, size_t k, size_t bytes,
+                   fill_fn *fill)
 {
     struct source s = {c->kind, c->size[0] * 1000003 + c->size[1] * 10007 + c->size[2] * 101 + k};
-    if (c->array[array].columns) {
-        fill(p, k, &s);
+    const size_t all = c->array[array].columns * sizeof(float);
+    for (size_t at = 0; at < all; at += bytes) {
+        fill(p + at, k, &s);
     }
 }
 
@@ -180,20 +182,25 @@ static bool keeps(size_t init)
 
 static bool gemm_shape(bytes_fn *bytes, size_t index, enum kc_kind kind, struct kc_case *out)
 {
-    static const size_t widths[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  15, 16, 17,
-                                    23, 24, 25, 31, 32, 33, 39, 40, 41, 47, 48};
+    static const size_t widths[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  15, 16, 17, 23, 24, 25,
+                                    31, 32, 33, 39, 40, 41, 47, 48, 49, 63, 64, 80, 81, 95, 96};
     enum { WIDTHS = sizeof widths / sizeof *widths };
     if (index >= (size_t)IOLK_WIDE_MR * WIDTHS * SLICES) {
         return false;
     }
     const size_t m = index % IOLK_WIDE_MR + 1, turn = index / IOLK_WIDE_MR;
-    const size_t n = widths[turn % WIDTHS], *slice = slices[turn / WIDTHS];
-    const size_t init = (index + index / INITS + kind) % INITS, k = slice[1] - slice[0];
+    const size_t *slice = slices[turn / WIDTHS], k = slice[1] - slice[0];
+    size_t n = widths[turn % WIDTHS], init = (index + index / INITS + kind) % INITS;
+    if (m > 1 && n > IOLK_NR) { /* two panels are for one row that keeps nothing */
+        n -= IOLK_NR;
+    } else if (n > IOLK_NR) {
+        init %= KEEP_ZERO;
+    }
     *out = (struct kc_case){
         .kind = kind,
         .size = {m, n, slice[0], slice[1], init},
         .array = {{m, k, k + n % 3 * 5, sizeof(float), KC_IN},
-                  panel_array(bytes, slice[1]),
+                  panel_array(bytes, slice[1], (n + IOLK_NR - 1) / IOLK_NR),
                   {m, n, n + m % 3 * 3, sizeof(float), from_c(init) ? KC_INOUT : KC_OUT},
                   {init == FROM_BIAS ? 1 : m, n, n + turn % 2, sizeof(float), KC_IN}},
         .arrays = init == FROM_ZERO || init == FROM_C ? 3 : 4};
@@ -210,13 +217,19 @@ static const float *gemm_init(const struct kc_case *c, void *const *p, size_t *o
     return from_c(init) ? p[2] : init == FROM_BIAS || init == FROM_MATRIX ? p[3] : NULL;
 }
 
+/* Of one of the panels that the case has. */
+static size_t gemm_panel_bytes(const struct kc_case *c)
+{
+    return c->array[1].columns * sizeof(float) / ((c->size[1] + IOLK_NR - 1) / IOLK_NR);
+}
+
 static void gemm_call(kc_fn *fn, const struct kc_case *c, void *const *p)
 {
     size_t ld_init;
     const float *init = gemm_init(c, p, &ld_init);
     ((iolk_gemm_widened_fn *)fn)(c->size[0], c->size[1], c->size[2], c->size[3], p[0],
-                                 c->array[0].ld, p[1], init, ld_init, p[2], c->array[2].ld,
-                                 keeps(c->size[4]) ? p[3] : NULL);
+                                 c->array[0].ld, p[1], gemm_panel_bytes(c), init, ld_init, p[2],
+                                 c->array[2].ld, keeps(c->size[4]) ? p[3] : NULL);
 }
 
 /* --- widen --- */
@@ -230,7 +243,7 @@ static bool widen_shape(bytes_fn *bytes, size_t index, enum kc_kind kind, struct
     *out = (struct kc_case){
         .kind = kind,
         .size = {slice[0], slice[1]},
-        .array = {panel_array(bytes, slice[1]), {k, IOLK_NR, IOLK_NR, sizeof(float), KC_OUT}},
+        .array = {panel_array(bytes, slice[1], 1), {k, IOLK_NR, IOLK_NR, sizeof(float), KC_OUT}},
         .arrays = 2};
     return true;
 }
@@ -247,7 +260,7 @@ static void widen_call(kc_fn *fn, const struct kc_case *c, void *const *p)
     }                                                                                              \
     static void gemm_prepare_##dtype(struct kc_case *c, void *const *p)                            \
     {                                                                                              \
-        refill(c, 1, p[1], c->size[3], fill_##dtype);                                              \
+        refill(c, 1, p[1], c->size[3], iolk_panel_bytes_##dtype(c->size[3]), fill_##dtype);        \
     }                                                                                              \
     static void gemm_reference_##dtype(const struct kc_case *c, void *const *p,                    \
                                        double *const *out, double *const *bound)                   \
@@ -255,7 +268,8 @@ static void widen_call(kc_fn *fn, const struct kc_case *c, void *const *p)
         size_t ld_init;                                                                            \
         const float *init = gemm_init(c, p, &ld_init);                                             \
         iolk_gemm_##dtype##_ref(c->size[0], c->size[1], c->size[2], c->size[3], p[0],              \
-                                c->array[0].ld, p[1], init, ld_init, out[2], bound[2]);            \
+                                c->array[0].ld, p[1], gemm_panel_bytes(c), init, ld_init, out[2],  \
+                                bound[2]);                                                         \
         if (keeps(c->size[4])) {                                                                   \
             iolk_widen_##dtype##_ref(c->size[2], c->size[3], p[1], out[3], bound[3]);              \
         }                                                                                          \
@@ -266,7 +280,7 @@ static void widen_call(kc_fn *fn, const struct kc_case *c, void *const *p)
     }                                                                                              \
     static void widen_prepare_##dtype(struct kc_case *c, void *const *p)                           \
     {                                                                                              \
-        refill(c, 0, p[0], c->size[1], fill_##dtype);                                              \
+        refill(c, 0, p[0], c->size[1], iolk_panel_bytes_##dtype(c->size[1]), fill_##dtype);        \
     }                                                                                              \
     static void widen_reference_##dtype(const struct kc_case *c, void *const *p,                   \
                                         double *const *out, double *const *bound)                  \

@@ -260,7 +260,24 @@ static float *random_floats(size_t count, uint64_t seed)
 struct product {
     size_t m, n, k;
     struct iol_gemm_part part;
+    enum iol_panel_dtype dtype; /* f32 or Q4_0 */
 };
+
+/* Rows of Q4_0 blocks, scales near 1 / 64. */
+static void pack_q40(struct iol_packed *packed)
+{
+    const size_t bytes = iol_panel_row_bytes(IOL_PANEL_Q40, packed->k), block = 18;
+    unsigned char *row = iol_alloc(bytes, 1);
+    uint64_t seed = 5;
+    assert_non_null(row);
+    for (size_t j = 0; j < packed->n; j++) {
+        for (size_t i = 0; i < bytes; i++) {
+            row[i] = i % block == 1 ? 0x24 : (unsigned char)(iol_splitmix64(&seed) >> 56);
+        }
+        iol_pack_rows_stored(row, bytes, j, 1, packed);
+    }
+    iol_free(row);
+}
 
 /* The product by one thread and by a team, both over the same old C: every byte of C, the columns
  * beyond included. */
@@ -274,8 +291,12 @@ static void check_product(struct iol_team *team, const struct iolk_ops *ops,
           *panels = iol_alloc(iol_packed_floats(p->n, p->k), sizeof *panels);
     assert_non_null(panels);
     struct iol_packed packed = {
-        .n = p->n, .k = p->k, .panels = panels, .bias = bias ? offsets : NULL};
-    iol_pack_rows_f32(b_rows, p->k, 0, p->n, &packed);
+        .n = p->n, .k = p->k, .panels = panels, .bias = bias ? offsets : NULL, .dtype = p->dtype};
+    if (p->dtype == IOL_PANEL_F32) {
+        iol_pack_rows_f32(b_rows, p->k, 0, p->n, &packed);
+    } else {
+        pack_q40(&packed);
+    }
     uint64_t flops_one = 0, flops_many = 0;
     iol_gemm_block(ops, p->m, a, ld_a, &packed, &p->part, one, ld_c, &flops_one);
     iol_gemm_team(team, ops, p->m, a, ld_a, &packed, &p->part, many, ld_c, &flops_many);
@@ -293,18 +314,26 @@ static void check_product(struct iol_team *team, const struct iolk_ops *ops,
 }
 
 static const struct product products[] = {
-    {1, 1, 1, {0}},
-    {1, 768, 300, {0}},
-    {3, 47, 64, {0}},
-    {8, 48, 2000, {0}},
-    {16, 1000, 288, {0}},
-    {64, 768, 288, {0}},
-    {65, 97, 1600, {0}},
-    {130, 49, 333, {0}},
-    {600, 200, 500, {0}},
-    {20, 500, 900, {.k_begin = 100, .k_end = 900, .accumulate = 1}},
-    {40, 500, 300, {.panel_begin = 2, .panel_end = 9, .no_bias = 1}},
-    {40, 500, 300, {.panel_begin = 3, .panel_end = 3}},
+    {1, 1, 1, {0}, IOL_PANEL_F32},
+    {1, 768, 300, {0}, IOL_PANEL_F32},
+    {3, 47, 64, {0}, IOL_PANEL_F32},
+    {8, 48, 2000, {0}, IOL_PANEL_F32},
+    {16, 1000, 288, {0}, IOL_PANEL_F32},
+    {64, 768, 288, {0}, IOL_PANEL_F32},
+    {65, 97, 1600, {0}, IOL_PANEL_F32},
+    {130, 49, 333, {0}, IOL_PANEL_F32},
+    {600, 200, 500, {0}, IOL_PANEL_F32},
+    {20, 500, 900, {.k_begin = 100, .k_end = 900, .accumulate = 1}, IOL_PANEL_F32},
+    {40, 500, 300, {.panel_begin = 2, .panel_end = 9, .no_bias = 1}, IOL_PANEL_F32},
+    {40, 500, 300, {.panel_begin = 3, .panel_end = 3}, IOL_PANEL_F32},
+    /* a single row, panels in pairs: odd numbers of them, a narrow last one, parts */
+    {1, 48, 64, {0}, IOL_PANEL_Q40},
+    {1, 49, 64, {0}, IOL_PANEL_Q40},
+    {1, 144, 64, {0}, IOL_PANEL_Q40},
+    {1, 3001, 768, {0}, IOL_PANEL_Q40},
+    {1, 1000, 96, {.panel_begin = 1, .panel_end = 16}, IOL_PANEL_Q40},
+    {1, 700, 96, {.k_begin = 40, .k_end = 90, .accumulate = 1, .panel_begin = 2}, IOL_PANEL_Q40},
+    {5, 700, 96, {0}, IOL_PANEL_Q40},
 };
 enum { PRODUCTS = sizeof products / sizeof *products };
 
@@ -316,7 +345,7 @@ static void check_products(struct iol_team *team)
         check_product(team, &ops, &products[i], false);
         check_product(team, &ops, &products[i], true);
     }
-    const struct product nothing = {0, 10, 10, {0}};
+    const struct product nothing = {0, 10, 10, {0}, IOL_PANEL_F32};
     check_product(team, &ops, &nothing, false);
 }
 

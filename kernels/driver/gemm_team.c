@@ -18,6 +18,7 @@ struct call {
     const struct iol_packed *b;
     struct iol_gemm_part part; /* panel_end, k_end filled in */
     size_t row_blocks, groups, chunks;
+    size_t grain; /* panels that a chunk begins at a multiple of */
 };
 
 /* First chunk of a group, first panel of a chunk (from the part's first). */
@@ -28,7 +29,9 @@ static size_t group_begin(const struct call *x, size_t group)
 
 static size_t chunk_begin(const struct call *x, size_t chunk)
 {
-    return (x->part.panel_end - x->part.panel_begin) * chunk / x->chunks;
+    const size_t panels = x->part.panel_end - x->part.panel_begin,
+                 begin = panels * chunk / x->chunks;
+    return chunk < x->chunks ? begin - begin % x->grain : panels;
 }
 
 static void run_task(void *user, size_t task, size_t worker)
@@ -77,10 +80,17 @@ static void cut(struct call *x, size_t threads)
                  depth = x->part.k_end - x->part.k_begin,
                  walked = depth < K_WALKED ? depth : K_WALKED;
     /* A task is worth half as many FMAs as L2 has bytes (about 10 us); with few rows the panels'
-     * bytes count, not their FMAs. */
-    const size_t cost = depth * IOLK_NR * (x->m < 16 ? 16 : x->m);
+     * bytes count, not their FMAs: a byte takes as long as four of these. */
+    const size_t fmas = depth * IOLK_NR * x->m, all = x->b->k ? x->b->k : 1,
+                 bytes = iol_panel_bytes(x->b->dtype, IOLK_NR, x->b->k) / all * depth,
+                 cost = fmas < 4 * bytes ? 4 * bytes : fmas;
     const size_t each = x->ops->l2_bytes / 2 / (cost + 1) + 1;
     x->chunks = divide_up(panels, each);
+    x->grain = 1;
+    if (x->m == 1 && each > 1 && panels > 1) { /* a single row may take panels two by two */
+        x->grain = 2;
+        x->chunks = x->chunks < panels / 2 ? x->chunks : panels / 2;
+    }
     /* Rows whose slice of A takes two fifths of L2. */
     const size_t fit = x->ops->l2_bytes * 2 / 5 / (sizeof(float) * (walked + 1));
     x->row_blocks = divide_up(x->m, fit < LEAST_ROWS ? LEAST_ROWS : fit);

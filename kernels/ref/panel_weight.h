@@ -74,17 +74,18 @@ static inline float panel_weight_q4k(const unsigned char *panel, size_t k, size_
 }
 
 #define IOLK_GEMM_WIDENED_REF(dtype)                                                               \
-    void iolk_gemm_##dtype##_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a,         \
-                                 size_t ld_a, const void *panel, const float *init,                \
-                                 size_t ld_init, double *out_c, double *out_bound)                 \
+    void iolk_gemm_##dtype##_ref(                                                                  \
+        size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a, const void *panel,  \
+        size_t panel_bytes, const float *init, size_t ld_init, double *out_c, double *out_bound)   \
     {                                                                                              \
         for (size_t j = 0; j < n; j++) {                                                           \
+            const unsigned char *own = (const unsigned char *)panel + j / IOLK_NR * panel_bytes;   \
             for (size_t i = 0; i < m; i++) {                                                       \
                 out_c[i * n + j] = init ? (double)init[i * ld_init + j] : 0.0;                     \
                 out_bound[i * n + j] = fabs(out_c[i * n + j]);                                     \
             }                                                                                      \
             for (size_t k = k0; k < k1; k++) {                                                     \
-                const double w = (double)panel_weight_##dtype(panel, k, j);                        \
+                const double w = (double)panel_weight_##dtype(own, k, j % IOLK_NR);                \
                 for (size_t i = 0; i < m; i++) {                                                   \
                     const double product = (double)a[i * ld_a + k - k0] * w;                       \
                     out_c[i * n + j] += product;                                                   \

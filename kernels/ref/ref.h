@@ -43,23 +43,23 @@ void iolk_gemm_f32_ref(size_t m, size_t n, size_t k, const float *a, size_t ld_a
                        size_t ld_b, const float *init, size_t ld_init, double *out_c,
                        double *out_bound);
 void iolk_gemm_bf16_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-                        const void *panel, const float *init, size_t ld_init, double *out_c,
-                        double *out_bound);
+                        const void *panel, size_t panel_bytes, const float *init, size_t ld_init,
+                        double *out_c, double *out_bound);
 void iolk_gemm_f16_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-                       const void *panel, const float *init, size_t ld_init, double *out_c,
-                       double *out_bound);
+                       const void *panel, size_t panel_bytes, const float *init, size_t ld_init,
+                       double *out_c, double *out_bound);
 void iolk_gemm_q80_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-                       const void *panel, const float *init, size_t ld_init, double *out_c,
-                       double *out_bound);
+                       const void *panel, size_t panel_bytes, const float *init, size_t ld_init,
+                       double *out_c, double *out_bound);
 void iolk_gemm_q40_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-                       const void *panel, const float *init, size_t ld_init, double *out_c,
-                       double *out_bound);
+                       const void *panel, size_t panel_bytes, const float *init, size_t ld_init,
+                       double *out_c, double *out_bound);
 void iolk_gemm_q41_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-                       const void *panel, const float *init, size_t ld_init, double *out_c,
-                       double *out_bound);
+                       const void *panel, size_t panel_bytes, const float *init, size_t ld_init,
+                       double *out_c, double *out_bound);
 void iolk_gemm_q4k_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-                       const void *panel, const float *init, size_t ld_init, double *out_c,
-                       double *out_bound);
+                       const void *panel, size_t panel_bytes, const float *init, size_t ld_init,
+                       double *out_c, double *out_bound);
 void iolk_widen_bf16_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
 void iolk_widen_f16_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
 void iolk_widen_q80_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);

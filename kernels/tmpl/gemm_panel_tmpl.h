@@ -5,30 +5,48 @@
  *
  *   per group: 3 cache lines of weights, fetched FETCH_BYTES ahead
  *   per k:     VECTORS times widen, ROWS * VECTORS FMAs; A broadcast
- *   per block: VECTORS scales (and offsets) */
+ *   per block: VECTORS scales (and offsets)
+ *
+ * A single row is one chain of FMAs per column: three vectors are three chains, and each waits for
+ * itself. Where a panel is three vectors, one row takes two panels side by side. */
 #include "../panel_dtypes.h"
 
 #include <assert.h>
 
 /* Where in the own stream to fetch: narrow weights pass faster than the processor's prefetcher
  * follows. */
-enum { FETCH_BYTES = 4096, LINE = 64 };
+enum { FETCH_BYTES = 4096, LINE = 64, PAIRED = VECTORS == 3 };
 #define FETCH(stream, bytes)                                                                       \
-    if (first_pass && (size_t)(bytes) > 0) {                                                       \
-        fetch((stream) + FETCH_BYTES);                                                             \
-        if ((size_t)(bytes) > LINE) {                                                              \
-            fetch((stream) + FETCH_BYTES + LINE);                                                  \
-        }                                                                                          \
-        if ((size_t)(bytes) > 2 * LINE) {                                                          \
-            fetch((stream) + FETCH_BYTES + 2 * LINE);                                              \
+    if (first_pass) {                                                                              \
+        /* Of two panels side by side, the last part fetches from the pair that follows. */        \
+        const unsigned char *ahead =                                                               \
+            (stream) + FETCH_BYTES + ((stream) >= near_end ? next_panel : 0);                      \
+        fetch_lines(ahead, (size_t)(bytes));                                                       \
+        if (panels > 1) {                                                                          \
+            fetch_lines(ahead + next_panel, (size_t)(bytes));                                      \
         }                                                                                          \
     }
 
 #define EACH_ROW(X)         X(0) X(1) X(2) X(3)
 #define EACH_CELL_OF_ROW(r) CELL(r, 0) CELL(r, 1) CELL(r, 2) CELL(r, 3) CELL(r, 4) CELL(r, 5)
 
+/* At most three lines; always inlined, as fetch is. */
+PART void fetch_lines(const unsigned char *p, const size_t bytes)
+{
+    if (bytes > 0) {
+        fetch(p);
+    }
+    if (bytes > LINE) {
+        fetch(p + LINE);
+    }
+    if (bytes > 2 * LINE) {
+        fetch(p + 2 * LINE);
+    }
+}
+
 struct job {
     size_t k0, k1, n, ld_a, ld_init, ld_c; /* n: columns that exist, from column0 */
+    size_t panel_bytes;                    /* from the panel to the next one */
     const float *a, *init;
     const unsigned char *panel;
     float *c, *widened; /* at step k0; NULL: nothing is stored */
@@ -49,16 +67,19 @@ PART void store_some(float *p, vf v, size_t n)
     }
 }
 
-/* rows, first_pass and store are constants in every caller: what they exclude is not compiled. */
-PART void run(const size_t rows, const int first_pass, const int store, const size_t column0,
-              const struct job *t)
+/* rows, panels, first_pass and store are constants in every caller: what they exclude is not
+ * compiled. */
+PART void run(const size_t rows, const size_t panels, const int first_pass, const int store,
+              const size_t column0, const struct job *t)
 {
     const unsigned char *const panel = t->panel;
-    const size_t n = t->n;
+    const size_t n = t->n, next_panel = panels > 1 ? t->panel_bytes : 0;
+    const unsigned char *const near_end =
+        panel + (next_panel > FETCH_BYTES ? next_panel - FETCH_BYTES : 0);
     float *const widened = store ? t->widened - t->k0 * IOLK_NR : NULL;
 #define CELL(r, v)                                                                                 \
     vf acc##r##v = vf_zero();                                                                      \
-    if (r < rows && v < VECTORS && t->init && n > v * LANES) {                                     \
+    if (r < rows && v < VECTORS * panels && t->init && n > v * LANES) {                            \
         acc##r##v = load_some(t->init + r * t->ld_init + v * LANES, n - v * LANES);                \
     }
 #define START(r)                                                                                   \
@@ -72,8 +93,8 @@ PART void run(const size_t rows, const int first_pass, const int store, const si
         x##r = vf_set1(a##r + (k));                                                                \
     }
 #define COLUMN(v, group, i, k)                                                                     \
-    if (v < VECTORS) {                                                                             \
-        const vf w = OF(weight)(group, at##v, i, scale##v, offset##v);                             \
+    if (v < VECTORS * panels) {                                                                    \
+        const vf w = OF(weight)(group + far##v, at##v, i, scale##v, offset##v);                    \
         if (store) {                                                                               \
             vf_store(widened + (k)*IOLK_NR + at##v, w);                                            \
         }                                                                                          \
@@ -88,7 +109,7 @@ PART void run(const size_t rows, const int first_pass, const int store, const si
              COLUMN(4, group, i, k) COLUMN(5, group, i, k)}
     WALK(panel, t->k0, t->k1, ONE)
 #define CELL(r, v)                                                                                 \
-    if (r < rows && v < VECTORS && n > v * LANES) {                                                \
+    if (r < rows && v < VECTORS * panels && n > v * LANES) {                                       \
         store_some(t->c + r * t->ld_c + v * LANES, acc##r##v, n - v * LANES);                      \
     }
     EACH_ROW(EACH_CELL_OF_ROW)
@@ -103,11 +124,11 @@ PART void run(const size_t rows, const int first_pass, const int store, const si
     static void tile_##r(const int first_pass, const size_t column0, const struct job *t)          \
     {                                                                                              \
         if (t->widened) {                                                                          \
-            run(r, 0, 1, column0, t);                                                              \
+            run(r, 1, 0, 1, column0, t);                                                           \
         } else if (first_pass) {                                                                   \
-            run(r, 1, 0, column0, t);                                                              \
+            run(r, 1, 1, 0, column0, t);                                                           \
         } else {                                                                                   \
-            run(r, 0, 0, column0, t);                                                              \
+            run(r, 1, 0, 0, column0, t);                                                           \
         }                                                                                          \
     }
 TILE(1)
@@ -116,6 +137,11 @@ TILE(2)
 TILE(3)
 TILE(4)
 #endif
+
+static void pair_of_panels(const struct job *t)
+{
+    run(1, PAIRED ? 2 : 1, 1, 0, 0, t);
+}
 
 static void (*const tiles[ROWS])(const int first_pass, const size_t column0,
                                  const struct job *t) = {
@@ -128,11 +154,31 @@ static void (*const tiles[ROWS])(const int first_pass, const size_t column0,
 };
 
 void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-               const void *panel, const float *init, size_t ld_init, float *c, size_t ld_c,
-               float *restrict widened)
+               const void *panel, size_t panel_bytes, const float *init, size_t ld_init, float *c,
+               size_t ld_c, float *restrict widened)
 {
-    assert(m >= 1 && m <= IOLK_WIDE_MR && n >= 1 && n <= IOLK_NR && k0 <= k1);
+    assert(m >= 1 && m <= IOLK_WIDE_MR && n >= 1 && k0 <= k1);
+    assert(n <= IOLK_NR || (n <= 2 * IOLK_NR && m == 1 && !widened));
     assert(m == 1 || (ld_a >= k1 - k0 && ld_c >= n));
+    if (n > IOLK_NR && PAIRED) {
+        const struct job t = {.k0 = k0,
+                              .k1 = k1,
+                              .n = n,
+                              .panel_bytes = panel_bytes,
+                              .a = a,
+                              .init = init,
+                              .panel = panel,
+                              .c = c};
+        pair_of_panels(&t);
+        return;
+    }
+    if (n > IOLK_NR) {
+        const unsigned char *next = (const unsigned char *)panel + panel_bytes;
+        IOLK_NAME(1, IOLK_NR, k0, k1, a, ld_a, panel, 0, init, ld_init, c, ld_c, NULL);
+        IOLK_NAME(1, n - IOLK_NR, k0, k1, a, ld_a, next, 0, init ? init + IOLK_NR : NULL, ld_init,
+                  c + IOLK_NR, ld_c, NULL);
+        return;
+    }
     /* Rows in passes of equal height. */
     const size_t passes = (m + ROWS - 1) / ROWS;
     for (size_t pass = 0; pass < passes; pass++) {

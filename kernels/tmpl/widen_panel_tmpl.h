@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #define FETCH(stream, bytes) (void)(stream);
+enum { next_panel = 0 };
 
 void IOLK_NAME(size_t k0, size_t k1, const void *restrict from, float *restrict out)
 {
@@ -14,7 +15,7 @@ void IOLK_NAME(size_t k0, size_t k1, const void *restrict from, float *restrict 
 #define COLUMN(v, group, i, k)                                                                     \
     if (v < VECTORS) {                                                                             \
         vf_store(out + ((k)-k0) * IOLK_NR + at##v,                                                 \
-                 OF(weight)(group, at##v, i, scale##v, offset##v));                                \
+                 OF(weight)(group + far##v, at##v, i, scale##v, offset##v));                       \
     }
 #define ONE(group, i, k)                                                                           \
     {COLUMN(0, group, i, k) COLUMN(1, group, i, k) COLUMN(2, group, i, k) COLUMN(3, group, i, k)   \
