@@ -24,7 +24,7 @@ static void write_keys(const struct iol_heads *heads, const float *transposed, s
         for (size_t i = 0; i < width; i++) {
             row[i] = transposed[i * ld_kt + j];
         }
-        iol_keys_transpose(heads, row, j, kt, ld_kt);
+        iol_keys_transpose(heads, 1, row, width, j, kt, ld_kt);
     }
     free(row);
 }

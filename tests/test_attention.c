@@ -59,9 +59,7 @@ static void problem_open(const struct shape *s, struct problem *p)
     p->workspace = iol_alloc(iol_attention_workspace(p->length), sizeof *p->workspace);
     assert_non_null(p->kt);
     assert_non_null(p->workspace);
-    for (size_t t = 0; t < p->length; t++) {
-        iol_keys_transpose(&p->heads, p->k + t * p->kv_width, t, p->kt, p->length);
-    }
+    iol_keys_transpose(&p->heads, p->length, p->k, p->kv_width, 0, p->kt, p->length);
 }
 
 static void problem_close(struct problem *p)
@@ -160,6 +158,45 @@ static void test_causal(void **state)
     }
 }
 
+/* Values head by head, and an L2 so small that every call fetches its rows ahead: the same bits. */
+static void test_layouts(void **state)
+{
+    (void)state;
+    struct iolk_ops ops, small;
+    iolk_ops_fill(iolk_isa_detect(), &ops);
+    small = ops;
+    small.l2_bytes = 1;
+    for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
+        struct problem p;
+        problem_open(&shapes[c], &p);
+        const size_t floats = p.length * p.q_width, d = p.heads.head_dim;
+        float *z = iol_alloc(floats, sizeof *z), *other = iol_alloc(floats, sizeof *other),
+              *v = iol_alloc(p.length * p.kv_width, sizeof *v);
+        const struct iol_keys none = {0};
+        struct iol_keys keys = keys_of(&p, p.length);
+        uint64_t flops = 0;
+        causal(&ops, &p, 0, p.length, z);
+        causal(&small, &p, 0, p.length, other);
+        assert_memory_equal(other, z, floats * sizeof *z);
+        for (size_t t = 0; t < p.length; t++) {
+            for (size_t g = 0; g < p.heads.kv_heads; g++) {
+                memcpy(v + (g * p.length + t) * d, p.v + t * p.kv_width + g * d, d * sizeof *v);
+            }
+        }
+        keys.v = v;
+        keys.ld_v = d;
+        keys.v_head = p.length * d;
+        memcpy(other, p.q, floats * sizeof *z);
+        iol_attention_causal(&ops, &p.heads, &none, &keys, 0, p.length, other, p.q_width,
+                             p.workspace, &flops);
+        assert_memory_equal(other, z, floats * sizeof *z);
+        iol_free(v);
+        iol_free(other);
+        iol_free(z);
+        problem_close(&p);
+    }
+}
+
 /* A branch row with its own key and value at the last position gives the bits of the causal form,
  * alone or among others. */
 static void test_branches(void **state)
@@ -188,7 +225,7 @@ static void test_branches(void **state)
                                    1, one, p.q_width, p.workspace, &flops);
             assert_memory_equal(one, z + r * p.q_width, p.q_width * sizeof *one);
             /* the same key and value written where the clean ones were */
-            iol_keys_transpose(&p.heads, row, last, p.kt, p.length);
+            iol_keys_transpose(&p.heads, 1, row, 2 * p.kv_width, last, p.kt, p.length);
             memcpy(p.v + last * p.kv_width, row + p.kv_width, p.kv_width * sizeof *row);
             const struct iol_keys own = keys_of(&p, p.length);
             memcpy(one, q + r * p.q_width, p.q_width * sizeof *one);
@@ -219,9 +256,7 @@ static void test_shared_prefix(void **state)
         for (size_t before = 1; before < p.length; before += 1 + before / 3) {
             const size_t rows = p.length - before;
             float *kt = iol_alloc(p.kv_width * rows, sizeof *kt);
-            for (size_t t = 0; t < rows; t++) {
-                iol_keys_transpose(&p.heads, p.k + (before + t) * p.kv_width, t, kt, rows);
-            }
+            iol_keys_transpose(&p.heads, rows, p.k + before * p.kv_width, p.kv_width, 0, kt, rows);
             const struct iol_keys shared = keys_of(&p, before);
             const struct iol_keys own = {.kt = kt,
                                          .ld_kt = rows,
@@ -336,9 +371,9 @@ static void test_ties(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_causal),        cmocka_unit_test(test_branches),
-        cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_vocabulary),
-        cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_causal),     cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_branches),   cmocka_unit_test(test_shared_prefix),
+        cmocka_unit_test(test_vocabulary), cmocka_unit_test(test_ties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -313,15 +313,22 @@ void iol_attention_branches(const struct iolk_ops *ops, const struct iol_heads *
     run_here(&call, workspace, flops);
 }
 
-void iol_keys_transpose(const struct iol_heads *heads, const float *k, size_t position, float *kt,
-                        size_t ld_kt)
+void iol_keys_transpose(const struct iol_heads *heads, size_t rows, const float *k, size_t ld_k,
+                        size_t position, float *kt, size_t ld_kt)
 {
-    const size_t d = heads->head_dim, column = position % IOLK_NR, panel = position - column;
-    const size_t width = smaller(ld_kt - panel, IOLK_NR);
-    for (size_t g = 0; g < heads->kv_heads; g++) {
-        float *to = kt + g * d * ld_kt + panel * d + column;
-        for (size_t i = 0; i < d; i++) {
-            to[i * width] = k[g * d + i];
+    const size_t d = heads->head_dim;
+    for (size_t t = 0, run; t < rows; t += run) {
+        const size_t column = (position + t) % IOLK_NR, panel = position + t - column;
+        const size_t width = smaller(ld_kt - panel, IOLK_NR);
+        run = smaller(smaller(rows - t, width - column), IOLK_LANES); /* whose lines L1 holds */
+        for (size_t g = 0; g < heads->kv_heads; g++) {
+            const float *from = k + t * ld_k + g * d;
+            float *to = kt + g * d * ld_kt + panel * d + column;
+            for (size_t i = 0; i < d; i++, to += width) {
+                for (size_t r = 0; r < run; r++) {
+                    to[r] = from[r * ld_k + i];
+                }
+            }
         }
     }
 }

@@ -73,8 +73,8 @@ void iol_attention_branches(const struct iolk_ops *ops, const struct iol_heads *
                             size_t ld_kv, size_t rows, float *q, size_t ld_q, float *workspace,
                             uint64_t *flops);
 
-/* Write the K part of a row (kv_heads * head_dim) as key `position` of kt. */
-void iol_keys_transpose(const struct iol_heads *heads, const float *k, size_t position, float *kt,
-                        size_t ld_kt);
+/* Write `rows` rows of K (rows, kv_heads * head_dim) ld_k as the keys from `position` on of kt. */
+void iol_keys_transpose(const struct iol_heads *heads, size_t rows, const float *k, size_t ld_k,
+                        size_t position, float *kt, size_t ld_kt);
 
 #endif

@@ -351,9 +351,9 @@ static void keep_keys(struct iol_worker *w, const struct iol_step *step,
     const size_t width = w->geometry->kv_width, ld = 2 * width, d = heads->head_dim;
     const float *rows = w->kv + kv_row0 * ld;
     float *kt = s->own_kv + step->layer * s->kv_floats, *v = kt + width * s->kv_length;
+    iol_keys_transpose(heads, iol_stream_rows(s), rows, ld, s->shape.first, kt, s->kv_length);
     for (size_t r = 0; r < iol_stream_rows(s); r++) {
         const size_t position = s->shape.first + r;
-        iol_keys_transpose(heads, rows + r * ld, position, kt, s->kv_length);
         for (size_t g = 0; g < heads->kv_heads; g++) {
             memcpy(v + (g * s->kv_length + position) * d, rows + r * ld + width + g * d,
                    d * sizeof(float));
@@ -383,9 +383,7 @@ static void attend_stream(struct iol_worker *w, struct iol_block *block,
     const float *rows = w->kv + kv_row0 * ld;
     struct iol_keys mine = {
         .kt = w->kt, .ld_kt = own, .v = rows + g->kv_width, .ld_v = ld, .count = own};
-    for (size_t r = 0; r < own; r++) {
-        iol_keys_transpose(heads, rows + r * ld, r, w->kt, own);
-    }
+    iol_keys_transpose(heads, own, rows, ld, 0, w->kt, own);
     const struct iol_keys shared =
         kept_keys(w, step, s, s->shape.first ? s->clean_kv : NULL, s->shape.first);
     size_t live = live_rows(block, s);
