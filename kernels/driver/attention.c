@@ -172,7 +172,7 @@ static size_t value_columns(const struct iolk_ops *ops, size_t d)
         return ((d + parts - 1) / parts + IOLK_LANES - 1) / IOLK_LANES * IOLK_LANES;
     }
 #endif
-    (void)d;
+    (void)ops, (void)d;
     return IOLK_NR;
 }
 

@@ -138,7 +138,7 @@ TILE(3)
 TILE(4)
 #endif
 
-static void pair_of_panels(const struct job *t)
+static __attribute__((noinline)) void tile_pair(const struct job *t)
 {
     run(1, PAIRED ? 2 : 1, 1, 0, 0, t);
 }
@@ -169,7 +169,7 @@ void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t 
                               .init = init,
                               .panel = panel,
                               .c = c};
-        pair_of_panels(&t);
+        tile_pair(&t);
         return;
     }
     if (n > IOLK_NR) {
