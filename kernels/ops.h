@@ -12,20 +12,22 @@
 #include <stdint.h>
 
 enum {
-    IOLK_MR = 8,      /* rows of a GEMM tile */
-    IOLK_NR = 48,     /* columns of a GEMM panel: 3 zmm, 6 ymm, 12 NEON registers */
-    IOLK_WIDE_MR = 4, /* rows of a tile whose weights are widened in registers */
-    IOLK_LANES = 16,  /* virtual lanes of L16 and D16 */
-    IOLK_CHUNK = 1024 /* columns of a reduction chunk over the vocabulary */
+    IOLK_MR = 8,               /* rows of a GEMM tile */
+    IOLK_NR = 48,              /* columns of a GEMM panel: 3 zmm, 6 ymm, 12 NEON registers */
+    IOLK_ROW_NR = 2 * IOLK_NR, /* columns of a single row */
+    IOLK_WIDE_MR = 4,          /* rows of a tile whose weights are widened in registers */
+    IOLK_LANES = 16,           /* virtual lanes of L16 and D16 */
+    IOLK_CHUNK = 1024          /* columns of a reduction chunk over the vocabulary */
 };
 
 /* C = init + A * B, one FMA chain per element in ascending k.
- *   m >= 1 rows: all that share B, the variant cuts them into tiles; n 1..IOLK_NR columns; k >= 0
+ *   m >= 1 rows: all that share B, the variant cuts them into tiles; n 1..IOLK_NR columns, up to
+ *   IOLK_ROW_NR where m is 1; k >= 0
  *   A (m, k) ld_a      B (k, n) ld_b: a packed panel (ld_b = IOLK_NR) or any row-major matrix
- *   init NULL: chains start from 0; ld_init 0: from init[j] (a bias); else from init[i * ld_init +
- * j] (may be C itself) C (m, n) ld_c ahead: NULL, or memory that will be read soon; ahead_lines
- * cache lines of it are prefetched along the way. It may be
- * the panel itself, 6 KiB further on: ahead == b + IOLK_STREAM_AHEAD. */
+ *   init NULL: chains start from 0; ld_init 0: from init[j] (a bias); else from
+ *   init[i * ld_init + j] (may be C itself)      C (m, n) ld_c
+ *   ahead: NULL, or memory that will be read soon; ahead_lines cache lines of it are prefetched
+ *   along the way. It may be the panel itself, 6 KiB further on: ahead == b + IOLK_STREAM_AHEAD. */
 enum { IOLK_STREAM_AHEAD = 1536 };
 typedef void iolk_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t ld_a,
                               const float *b, size_t ld_b, const float *init, size_t ld_init,

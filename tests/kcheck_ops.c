@@ -44,9 +44,13 @@ static bool gemm_shape(size_t index, enum kc_kind kind, struct kc_case *out)
     if (turn >= (size_t)DEPTHS * INITS) {
         return false;
     }
-    m += (n + turn) % 4 == 3 ? IOLK_MR * (1 + turn % 3) : 0; /* several tiles, up to 32 rows */
+    if (m == 1 && turn % 2) {
+        n += IOLK_NR; /* a single row may be twice as wide */
+    } else {
+        m += (n + turn) % 4 == 3 ? IOLK_MR * (1 + turn % 3) : 0; /* several tiles, up to 32 rows */
+    }
     size_t k = depths[turn % DEPTHS], init = turn / DEPTHS, ahead = (m + n / 3 + kind) % AHEADS;
-    size_t ld_b = (m + n) % 2 ? IOLK_NR : n + turn % 3 * 7;
+    size_t ld_b = (m + n) % 2 && n <= IOLK_NR ? (size_t)IOLK_NR : n + turn % 3 * 7;
     *out = (struct kc_case){
         .kind = kind,
         .size = {m, n, k, init, ahead},

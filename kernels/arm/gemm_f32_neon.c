@@ -159,9 +159,15 @@ void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_
         {tile_2_narrow, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},
         {tile_3_narrow, tile_3x1, tile_3x2, tile_3x3, tile_3x4, tile_3x5, tile_3x6},
         {tile_4_narrow, tile_4x1, tile_4x2, tile_4x3, tile_4x4, tile_4x5, tile_4x6}};
-    assert(m >= 1 && n >= 1 && n <= IOLK_NR);
+    assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
+    if (n > IOLK_NR) { /* of a single row */
+        iolk_gemm_f32_neon(1, IOLK_NR, k, a, ld_a, b, ld_b, init, ld_init, c, ld_c, NULL, 0);
+        iolk_gemm_f32_neon(1, n - IOLK_NR, k, a, ld_a, b + IOLK_NR, ld_b,
+                           init ? init + IOLK_NR : NULL, ld_init, c + IOLK_NR, ld_c, NULL, 0);
+        return;
+    }
     if (ahead == b + IOLK_STREAM_AHEAD) { /* B passes by more than once here */
         ahead_lines = 0;
     }

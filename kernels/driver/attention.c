@@ -124,7 +124,17 @@ struct block {
     float *z, *scores, *rcp; /* rcp (rows): 1 / sum of a row's exponentials */
     size_t ld_s;
     struct fetch *fetch; /* of the next task */
+    bool far_keys;       /* shared keys and values that L2 does not hold, for few rows */
 };
+
+/* Few rows wait for the keys and values themselves, which then fetch their own streams. */
+static bool keys_are_far(const struct iol_attention *call)
+{
+    const struct iol_heads *heads = call->heads;
+    return !call->own && call->rows <= IOLK_MR &&
+           2 * sizeof(float) * heads->kv_heads * heads->head_dim * call->shared->count >
+               call->ops->l2_bytes;
+}
 
 /* Own keys that all rows of the tile at row r of the block see. */
 static size_t common_keys(const struct block *b, size_t r)
@@ -156,24 +166,26 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
             if (seen > j) {
                 call->ops->gemm_f32(m, smaller(seen - j, IOLK_NR), d, b->q + r * call->ld_q,
                                     call->ld_q, kt + j * d, ld_panel, NULL, 0,
-                                    b->scores + r * b->ld_s + column + j, b->ld_s, NULL, 0);
+                                    b->scores + r * b->ld_s + column + j, b->ld_s,
+                                    b->far_keys ? kt + j * d + IOLK_STREAM_AHEAD : NULL, 0);
             }
         }
     }
 }
 
-/* Columns of V that one product takes. Equal parts, if the registers are sixteen wide: 64 = 32 + 32
- * (48 + 16 costs AVX-512 3 to 5 %, 32 + 32 costs AVX2 6 %). */
-static size_t value_columns(const struct iolk_ops *ops, size_t d)
+/* Columns of V that one product of `rows` rows takes. Equal parts, if the registers are sixteen
+ * wide: 64 = 32 + 32 (48 + 16 costs AVX-512 3 to 5 %, 32 + 32 costs AVX2 6 %). */
+static size_t value_columns(const struct iolk_ops *ops, size_t rows, size_t d)
 {
+    const size_t most = rows == 1 ? IOLK_ROW_NR : IOLK_NR;
 #if defined(__x86_64__)
     if (ops->chosen[IOLK_OP_gemm_f32] == IOLK_ISA_AVX512) {
-        const size_t parts = (d + IOLK_NR - 1) / IOLK_NR;
+        const size_t parts = (d + most - 1) / most;
         return ((d + parts - 1) / parts + IOLK_LANES - 1) / IOLK_LANES * IOLK_LANES;
     }
 #endif
     (void)ops, (void)d;
-    return IOLK_NR;
+    return most;
 }
 
 /* z begins with, or continues by, the exponentials times the values of a run of keys: chains over
@@ -182,17 +194,17 @@ static void mix_values(const struct block *b, const struct iol_keys *keys, size_
 {
     const struct iol_attention *call = b->call;
     const bool own = keys == call->own;
-    const size_t d = call->heads->head_dim, part = value_columns(call->ops, d);
+    const size_t d = call->heads->head_dim, part = value_columns(call->ops, b->rows, d);
     const float *v = keys->count ? keys->v + b->kv_head * (keys->v_head ? keys->v_head : d) : b->q;
     for (size_t c = 0; c < d; c += part) {
         const size_t n = smaller(d - c, part);
         const size_t step = own ? IOLK_MR : b->rows;
         for (size_t r = 0; r < b->rows; r += step) {
             float *z = b->z + r * call->ld_z + c;
-            call->ops->gemm_f32(smaller(b->rows - r, step), n,
-                                own ? common_keys(b, r) : keys->count,
-                                b->scores + r * b->ld_s + column, b->ld_s, v + c, keys->ld_v,
-                                column ? z : NULL, call->ld_z, z, call->ld_z, NULL, 0);
+            call->ops->gemm_f32(
+                smaller(b->rows - r, step), n, own ? common_keys(b, r) : keys->count,
+                b->scores + r * b->ld_s + column, b->ld_s, v + c, keys->ld_v, column ? z : NULL,
+                call->ld_z, z, call->ld_z, b->far_keys ? v + c + IOLK_STREAM_AHEAD : NULL, 0);
             fetch_piece(b->fetch);
         }
     }
@@ -239,7 +251,8 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
                             .scores = workspace,
                             .rcp = workspace + most * score_stride(most_keys(call)),
                             .ld_s = score_stride(most_keys(call)),
-                            .fetch = &fetch};
+                            .fetch = &fetch,
+                            .far_keys = keys_are_far(call)};
     assert(head < heads->heads);
     assert(!call->own || call->own->count >= call->first + call->rows);
     const size_t own_at = row * call->ld_kv + b.kv_head * d;

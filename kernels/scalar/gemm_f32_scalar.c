@@ -14,7 +14,7 @@ void iolk_gemm_f32_scalar(size_t m, size_t n, size_t k, const float *a, size_t l
                           size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
                           const void *ahead, size_t ahead_lines)
 {
-    assert(m >= 1 && n >= 1 && n <= IOLK_NR);
+    assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     (void)ahead;
     (void)ahead_lines;

@@ -252,11 +252,60 @@ static void (*const bodies[IOLK_MR][OWN + 1])(struct tiles *) = {
     ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
     ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
 
+/* A single row of 4 to 6 vectors: three chains would wait for themselves. */
+#define EACH_VECTOR(X) X(0) X(1) X(2) X(3) X(4) X(5)
+static inline __attribute__((always_inline)) void row_of(const size_t vectors, const bool own,
+                                                         const struct tiles *t)
+{
+    const float *b = t->b;
+#define PRESENT(v)                                                                                 \
+    ((v) + 1 < vectors ? (__mmask16)0xffff : (v) + 1 == vectors ? t->last : (__mmask16)0)
+#define START(v)                                                                                   \
+    __m512 acc##v = t->init && (v) < vectors                                                       \
+                        ? _mm512_maskz_loadu_ps(PRESENT(v), t->init + LANES * (v))                 \
+                        : _mm512_setzero_ps();
+#define STEP(v)                                                                                    \
+    if ((v) < vectors) {                                                                           \
+        acc##v = fma_in_place(acc##v, x, _mm512_maskz_loadu_ps(PRESENT(v), b + LANES * (v)));      \
+        if (own) {                                                                                 \
+            _mm_prefetch((const char *)(b + IOLK_STREAM_AHEAD + LANES * (v)), _MM_HINT_T0);        \
+        }                                                                                          \
+    }
+#define FINISH(v)                                                                                  \
+    if ((v) < vectors) {                                                                           \
+        _mm512_mask_storeu_ps(t->c + LANES * (v), PRESENT(v), acc##v);                             \
+    }
+    EACH_VECTOR(START)
+    for (size_t i = 0; i < t->k; i++, b += t->ld_b) {
+        const __m512 x = _mm512_set1_ps(t->a[i]);
+        EACH_VECTOR(STEP)
+    }
+    EACH_VECTOR(FINISH)
+#undef PRESENT
+#undef START
+#undef STEP
+#undef FINISH
+}
+
+#define WIDE_ROW(vectors)                                                                          \
+    static void row_of_##vectors(const struct tiles *t, bool own)                                  \
+    {                                                                                              \
+        if (own) {                                                                                 \
+            row_of(vectors, true, t);                                                              \
+        } else {                                                                                   \
+            row_of(vectors, false, t);                                                             \
+        }                                                                                          \
+    }
+WIDE_ROW(4)
+WIDE_ROW(5)
+WIDE_ROW(6)
+static void (*const wide_rows[])(const struct tiles *, bool) = {row_of_4, row_of_5, row_of_6};
+
 void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                           size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
                           const void *ahead, size_t ahead_lines)
 {
-    assert(m >= 1 && n >= 1 && n <= IOLK_NR);
+    assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
     const bool stream = ahead == b + IOLK_STREAM_AHEAD,
@@ -287,6 +336,10 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         .rate = {often ? (rate + 3) / UNROLL : rate, often ? (rate + 1) / UNROLL : 0,
                  often ? (rate + 2) / UNROLL : 0, often ? rate / UNROLL : 0},
     };
+    if (n > IOLK_NR) {
+        wide_rows[vectors - 4](&t, stream);
+        return;
+    }
     const size_t width = own ? OWN : n == IOLK_NR ? 0 : vectors;
     if (taller) {
         t.count = taller;
