@@ -27,7 +27,8 @@ enum {
  *   init NULL: chains start from 0; ld_init 0: from init[j] (a bias); else from
  *   init[i * ld_init + j] (may be C itself)      C (m, n) ld_c
  *   ahead: NULL, or memory that will be read soon; ahead_lines cache lines of it are prefetched
- *   along the way. It may be the panel itself, 6 KiB further on: ahead == b + IOLK_STREAM_AHEAD. */
+ *   along the way. b + IOLK_STREAM_AHEAD and no lines: B itself, 6 KiB further on, where a variant
+ *   gains by it */
 enum { IOLK_STREAM_AHEAD = 1536 };
 typedef void iolk_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t ld_a,
                               const float *b, size_t ld_b, const float *init, size_t ld_init,

@@ -79,7 +79,7 @@ static void gemm_call(kc_fn *fn, const struct kc_case *c, void *const *p)
                                                         : (const float *)p[1] + IOLK_STREAM_AHEAD;
     ((iolk_gemm_f32_fn *)fn)(c->size[0], c->size[1], c->size[2], p[0], c->array[0].ld, p[1],
                              c->array[1].ld, init, ld_init, p[2], c->array[2].ld, ahead,
-                             ahead ? 37 : 0);
+                             c->size[4] == AHEAD_ELSEWHERE ? 37 : 0);
 }
 
 static void gemm_reference(const struct kc_case *c, void *const *p, double *const *out,

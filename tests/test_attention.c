@@ -202,8 +202,10 @@ static void test_layouts(void **state)
 static void test_branches(void **state)
 {
     (void)state;
-    struct iolk_ops ops;
+    struct iolk_ops ops, small;
     iolk_ops_fill(iolk_isa_detect(), &ops);
+    small = ops;
+    small.l2_bytes = 1; /* rows, keys and values are all far */
     for (size_t c = 0; c < sizeof shapes / sizeof *shapes; c++) {
         struct problem p;
         problem_open(&shapes[c], &p);
@@ -213,11 +215,18 @@ static void test_branches(void **state)
         float *q = random_floats(ROWS * p.q_width, &seed),
               *kv = random_floats(ROWS * 2 * p.kv_width, &seed);
         float *z = iol_alloc(ROWS * p.q_width, sizeof *z), *one = iol_alloc(p.q_width, sizeof *one);
+        float *far = iol_alloc(ROWS * p.q_width, sizeof *far);
         const struct iol_keys shared = keys_of(&p, last), none = {0};
         memcpy(z, q, ROWS * p.q_width * sizeof *z);
         iol_attention_branches(&ops, &p.heads, &shared, kv, kv + p.kv_width, 2 * p.kv_width, ROWS,
                                z, p.q_width, p.workspace, &flops);
         assert_int_equal(flops, ROWS * 4 * p.q_width * p.length);
+        for (size_t count = 1; count <= ROWS; count += 4) {
+            memcpy(far, q, count * p.q_width * sizeof *far);
+            iol_attention_branches(&small, &p.heads, &shared, kv, kv + p.kv_width, 2 * p.kv_width,
+                                   count, far, p.q_width, p.workspace, &flops);
+            assert_memory_equal(far, z, count * p.q_width * sizeof *far);
+        }
         for (size_t r = 0; r < ROWS; r++) {
             float *row = kv + r * 2 * p.kv_width;
             memcpy(one, q + r * p.q_width, p.q_width * sizeof *one);
@@ -233,6 +242,7 @@ static void test_branches(void **state)
                                  &flops);
             assert_memory_equal(one, z + r * p.q_width, p.q_width * sizeof *one);
         }
+        iol_free(far);
         iol_free(one);
         iol_free(z);
         iol_free(kv);

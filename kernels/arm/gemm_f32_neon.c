@@ -162,15 +162,6 @@ void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_
     assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
-    if (n > IOLK_NR) { /* of a single row */
-        iolk_gemm_f32_neon(1, IOLK_NR, k, a, ld_a, b, ld_b, init, ld_init, c, ld_c, NULL, 0);
-        iolk_gemm_f32_neon(1, n - IOLK_NR, k, a, ld_a, b + IOLK_NR, ld_b,
-                           init ? init + IOLK_NR : NULL, ld_init, c + IOLK_NR, ld_c, NULL, 0);
-        return;
-    }
-    if (ahead == b + IOLK_STREAM_AHEAD) { /* B passes by more than once here */
-        ahead_lines = 0;
-    }
     /* Rows in groups of nearly equal height, columns in one or two pieces of which none is below
      * LANES wide unless n is. */
     const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS, height = m / groups, taller = m % groups;

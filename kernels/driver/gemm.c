@@ -1,6 +1,7 @@
 #include "driver/gemm.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -82,14 +83,15 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
         /* The next panel is fetched while this one is used. Rows of a single tile are bound by the
          * stream of weights itself: they fetch that, further on; one row gains nothing by it. */
-        const float *next = x->rows == 1         ? NULL
-                            : x->rows <= IOLK_MR ? panel + IOLK_STREAM_AHEAD
-                            : p + 1 < panel_end  ? panel + IOLK_NR * b->k
-                                                 : x->after;
+        const bool single = x->rows <= IOLK_MR;
+        const float *next = x->rows == 1        ? NULL
+                            : single            ? panel + IOLK_STREAM_AHEAD
+                            : p + 1 < panel_end ? panel + IOLK_NR * b->k
+                                                : x->after;
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         float *c = x->c + (p - part->panel_begin) * IOLK_NR;
         ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,
-                      x->from_c ? ld_c : 0, c, ld_c, next, next ? lines : 0);
+                      x->from_c ? ld_c : 0, c, ld_c, next, next && !single ? lines : 0);
     }
 }
 

@@ -308,9 +308,7 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
     assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     assert(!ahead_lines || ahead);
-    const bool stream = ahead == b + IOLK_STREAM_AHEAD,
-               own = stream && n == IOLK_NR && ld_b == IOLK_NR;
-    ahead_lines = stream ? 0 : ahead_lines;
+    const bool own = ahead == b + IOLK_STREAM_AHEAD && !ahead_lines;
     /* Tiles of equal height: 12 rows are 6 + 6. The first `taller` have a row more than the rest.
      */
     const size_t count = (m + IOLK_MR - 1) / IOLK_MR, height = m / count, taller = m % count;
@@ -337,10 +335,10 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
                  often ? (rate + 2) / UNROLL : 0, often ? rate / UNROLL : 0},
     };
     if (n > IOLK_NR) {
-        wide_rows[vectors - 4](&t, stream);
+        wide_rows[vectors - 4](&t, own);
         return;
     }
-    const size_t width = own ? OWN : n == IOLK_NR ? 0 : vectors;
+    const size_t width = n < IOLK_NR ? vectors : own && ld_b == IOLK_NR ? OWN : 0;
     if (taller) {
         t.count = taller;
         t.rest = count - taller;
