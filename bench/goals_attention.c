@@ -64,11 +64,14 @@ static void add(struct attention_cell *cell, struct cell_run *run, enum measure 
     cell->of[measure] = bench_interval_of(&run->samples[measure]);
 }
 
-/* Seconds of a call by so many threads, after one that is not timed. */
+/* Seconds of a call by so many threads, after those that are not timed. */
 static double our_turn(struct cell_run *run, struct iol_team *team, size_t clock_threads)
 {
+    const double until = team ? iol_seconds() + bench_warm_seconds : 0;
     run->call.team = team;
-    attention_run(&run->call);
+    do {
+        attention_run(&run->call);
+    } while (iol_seconds() < until);
     const double begin = bench_clock(clock_threads);
     for (size_t i = 0; i < run->calls; i++) {
         attention_run(&run->call);

@@ -87,6 +87,23 @@ double bench_clock(size_t threads)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+double bench_clock_cost(size_t threads)
+{
+    enum { READINGS = 101 };
+    static double costs[2]; /* of processor time, of the wall clock */
+    double *cost = &costs[threads > 1];
+    if (*cost == 0) {
+        struct bench_samples spans = {0};
+        for (size_t i = 0; i < READINGS; i++) {
+            const double begin = bench_clock(threads);
+            bench_samples_add(&spans, bench_clock(threads) - begin);
+        }
+        *cost = bench_interval_of(&spans).median;
+        bench_samples_free(&spans);
+    }
+    return *cost;
+}
+
 double bench_foreign_seconds(void)
 {
     unsigned long long user = 0, nice = 0, kernel = 0, stolen = 0;

@@ -22,6 +22,12 @@ const struct bench_machine *bench_machine(void);
 /* Seconds for differences. One thread: processor time of the calling thread, so that a foreign
  * process that takes the core for a while is not counted; more: the wall clock. */
 double bench_clock(size_t threads);
+/* Seconds that one reading of it takes (processor time: a system call). A span of n readings after
+ * the first lasts that much longer, n times, than what was timed. */
+double bench_clock_cost(size_t threads);
+/* So long, and at least one call, does everybody run untimed before a turn on several threads:
+ * threads that slept are awake, and their share of the data is in their own caches. */
+static const double bench_warm_seconds = 3e-4;
 
 /* Processor seconds that other processes have used, or the host of a virtual machine has taken
  * away, since the machine started; 0 where /proc/stat is not there. */

@@ -80,27 +80,30 @@ static size_t fma_turns(enum iolk_isa isa, size_t turns)
 }
 #endif
 
-static double peak_thread(enum iolk_isa isa, size_t threads, double seconds)
+/* reading: bench_clock_cost, here and below. */
+static double peak_thread(enum iolk_isa isa, size_t threads, double seconds, double reading)
 {
-    enum { TURNS = 16000 }; /* so that reading the clock does not count */
-    double begin = bench_clock(threads), now;
+    enum { TURNS = 16000 };
+    double begin = bench_clock(threads), now, read = 0;
     size_t flops = 0, turn = 0;
     do {
         turn = fma_turns(isa, TURNS);
         flops += TURNS * turn;
         now = bench_clock(threads);
+        read += reading;
     } while (turn && now - begin < seconds);
-    return (double)flops / (now - begin);
+    return (double)flops / (now - begin - read);
 }
 
 double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds)
 {
+    const double reading = bench_clock_cost(threads);
     if (threads <= 1) {
-        return peak_thread(isa, threads, seconds);
+        return peak_thread(isa, threads, seconds, reading);
     }
     double sum = 0;
 #pragma omp parallel num_threads((int)threads) reduction(+ : sum)
-    sum += peak_thread(isa, threads, seconds);
+    sum += peak_thread(isa, threads, seconds, reading);
     return sum;
 }
 
@@ -255,24 +258,25 @@ static size_t level_window(enum bench_level level, size_t threads)
 }
 
 static double stream_thread(stream_fn *run, float *x, size_t floats, bool warm, size_t threads,
-                            double seconds)
+                            double seconds, double reading)
 {
-    /* Reading the clock costs as much as a pass over L1. */
+    /* Reading the clock takes as long as a pass over L1. */
     const size_t at_once = warm && floats < 1 << 18 ? (1 << 18) / floats : 1;
     size_t passes = 0;
     float *y = x + floats;
     for (int i = 0; warm && i < 2; i++) {
         run(x, y, floats);
     }
-    double begin = bench_clock(threads), now;
+    double begin = bench_clock(threads), now, read = 0;
     do {
         for (size_t i = 0; i < at_once; i++) {
             run(x, y, floats);
         }
         passes += at_once;
         now = bench_clock(threads);
+        read += reading;
     } while (warm && now - begin < seconds);
-    return (double)passes * (double)floats / (now - begin);
+    return (double)passes * (double)floats / (now - begin - read);
 }
 
 double bench_stream_sample(enum iolk_isa isa, enum bench_level level, enum bench_mix mix,
@@ -284,6 +288,7 @@ double bench_stream_sample(enum iolk_isa isa, enum bench_level level, enum bench
     /* Out of DRAM: the next window each time, so that none is still in a cache. */
     const size_t wanted = level == BENCH_DRAM ? READ_BYTES : threads * bytes;
     stream_fn *run = streams[isa][mix];
+    const double reading = bench_clock_cost(threads);
     double sum = 0;
     if (held < wanted) {
         free(buffer);
@@ -298,7 +303,7 @@ double bench_stream_sample(enum iolk_isa isa, enum bench_level level, enum bench
         /* Reading takes both arrays as one. */
         sum += stream_thread(run, from + (first + i) % windows * (bytes / sizeof(float)),
                              mix == BENCH_READ ? 2 * floats : floats, level != BENCH_DRAM, threads,
-                             seconds);
+                             seconds, reading);
     }
     return sum * (mix == BENCH_READ ? 1 : 3) * sizeof(float);
 }

@@ -29,6 +29,7 @@ import os
 import sys
 import time
 
+WARM_SECONDS = 3e-4  # bench_warm_seconds of measure.h
 THREADS = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 THREADS.add_argument("--threads", type=int, default=1, help="most threads that will be asked for [%(default)s]")
 
@@ -58,10 +59,14 @@ def fill(seed, *shape):
 
 
 def seconds(run, calls, threads, warm=True):
-    """Of these calls, after one that is not timed if `warm`. The clock is bench_clock's."""
+    """Of these calls, after untimed ones if `warm`: one, with several threads as many as take WARM_SECONDS.
+    The clock is bench_clock's."""
     clock = time.thread_time if threads == 1 else time.perf_counter
     if warm:
+        until = time.perf_counter() + WARM_SECONDS
         run()
+        while threads > 1 and time.perf_counter() < until:
+            run()
     begin = clock()
     for _ in range(calls):
         run()
