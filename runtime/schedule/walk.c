@@ -17,6 +17,8 @@ static size_t clamp(size_t value, size_t low, size_t high)
     return value < low ? low : value > high ? high : value;
 }
 
+enum { WALKED = 16 * IOLK_NR }; /* columns that a GEMM walks at a time */
+
 void iol_geometry_fill(const struct iol_ctx *ctx, const struct iol_model *model, size_t max_length,
                        struct iol_geometry *out_geometry)
 {
@@ -25,14 +27,13 @@ void iol_geometry_fill(const struct iol_ctx *ctx, const struct iol_model *model,
                              .q_width = a->heads * a->head_dim,
                              .kv_width = a->kv_heads * a->head_dim,
                              .max_length = max_length};
-    /* Three quarters of L2 hold a panel, the rows' normed input and output and two slices of the
-     * hidden layer; of wide rows only the columns that a GEMM walks at a time count. */
-    const size_t width = smaller(a->d_model, 768),
-                 padded = (a->d_ff + IOLK_NR - 1) / IOLK_NR * IOLK_NR;
-    const size_t room = ctx->ops.l2_bytes * 3 / 4 / sizeof(float),
-                 panel = smaller(width * IOLK_NR, room / 4);
-    g.hidden = smaller(clamp(width / 3 / IOLK_NR * IOLK_NR, 4 * IOLK_NR, 16 * IOLK_NR), padded);
-    g.block_rows = clamp((room - panel) / (2 * (width + g.hidden)) / IOLK_MR * IOLK_MR, 32, 256);
+    /* The hidden layer in slices as long as the k that a GEMM walks at a time: each slice reads and
+     * writes the output once more. Rows of a block: this width of them takes three quarters of L2.
+     */
+    const size_t padded = (a->d_ff + IOLK_NR - 1) / IOLK_NR * IOLK_NR;
+    g.hidden = smaller(WALKED, padded);
+    g.block_rows =
+        clamp(ctx->ops.l2_bytes * 3 / 4 / (sizeof(float) * WALKED) / IOLK_MR * IOLK_MR, 32, 256);
     g.max_rows = g.block_rows > max_length ? g.block_rows : max_length;
     *out_geometry = g;
 }
