@@ -78,7 +78,7 @@ static inline __attribute__((always_inline)) void run(const size_t m, const stru
     size_t l = 0;
     while (pairs - l >= UNROLL) {
         for (size_t i = t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
-            _mm_prefetch(ahead, _MM_HINT_T1);
+            _mm_prefetch(ahead, _MM_HINT_T0);
         }
         STEP STEP STEP STEP
     }

@@ -190,7 +190,7 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
         for (; left >= UNROLL; left -= UNROLL, a0 += UNROLL, a3 += UNROLL) {
             IN_MEMORY();
             for (size_t i = t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
-                _mm_prefetch(ahead, _MM_HINT_T1);
+                _mm_prefetch(ahead, _MM_HINT_T0);
             }
             if (touches) {
                 touch_row(touch, vectors);

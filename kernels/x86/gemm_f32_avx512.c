@@ -56,15 +56,11 @@ static inline __attribute__((always_inline)) void touch_row(const float *c, cons
  * here on. */
 #define IN_MEMORY() __asm__ volatile("" : : : "memory")
 
-/* What is fetched: the next panel or piece of one, to L2 or, by two tiles, to L1 (through it: the
- * fetch to L2 brings less where translations are cold); B itself, further on, to L1, with nothing
- * to count. */
-enum fetch { FAR, NEAR, OWN };
-
-/* m, vectors, masked and fetch are constants in every caller: what they exclude is not compiled. */
-static inline __attribute__((always_inline)) void run(const size_t m, const size_t vectors,
-                                                      const bool masked, const enum fetch fetch,
-                                                      struct tiles *t)
+/* m, vectors, masked and own are constants in every caller: what they exclude is not compiled. own:
+ * what is fetched is B itself, further on, with nothing to count. Fetches go to L1 even where the
+ * next panel is larger than that: those to L2 bring less where translations are cold. */
+static inline __attribute__((always_inline)) void
+run(const size_t m, const size_t vectors, const bool masked, const bool own, struct tiles *t)
 {
     const size_t k = t->k, ld_a = t->ld_a, ld_b = t->ld_b, ld_c = t->ld_c,
                  row_bytes = ld_a * sizeof(float), three_rows = 3 * row_bytes;
@@ -130,19 +126,15 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
         ROW(5, step)                                                                               \
         ROW(6, step)                                                                               \
         ROW(7, step)                                                                               \
-        if (fetch == OWN) {                                                                        \
+        if (own) {                                                                                 \
             touch_row(b + IOLK_STREAM_AHEAD, vectors);                                             \
         }                                                                                          \
         b += ld_b;                                                                                 \
         __asm__ volatile("" : "+r"(b));                                                            \
     }
 #define FETCH(lines)                                                                               \
-    for (size_t i = fetch == OWN ? 0 : lines; i && ahead < t->ahead_end; i--, ahead += LINE) {     \
-        if (fetch == NEAR) {                                                                       \
-            _mm_prefetch(ahead, _MM_HINT_T0);                                                      \
-        } else {                                                                                   \
-            _mm_prefetch(ahead, _MM_HINT_T1);                                                      \
-        }                                                                                          \
+    for (size_t i = own ? 0 : lines; i && ahead < t->ahead_end; i--, ahead += LINE) {              \
+        _mm_prefetch(ahead, _MM_HINT_T0);                                                          \
     }
 #define FINISH(r)                                                                                  \
     if (r < m) {                                                                                   \
@@ -219,48 +211,44 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
 #undef FINISH
 }
 
-#define BODIES_OF(m)                                                                               \
+#define BODIES(m)                                                                                  \
     static void tile_##m##x48(struct tiles *t)                                                     \
     {                                                                                              \
-        run(m, 3, false, FAR, t);                                                                  \
-    }                                                                                              \
-    static void tile_##m##x48_near(struct tiles *t)                                                \
-    {                                                                                              \
-        run(m, 3, false, NEAR, t);                                                                 \
+        run(m, 3, false, false, t);                                                                \
     }                                                                                              \
     static void tile_##m##x48_own(struct tiles *t)                                                 \
     {                                                                                              \
-        run(m, 3, false, OWN, t);                                                                  \
+        run(m, 3, false, true, t);                                                                 \
     }                                                                                              \
     static void tile_##m##x16_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 1, true, FAR, t);                                                                   \
+        run(m, 1, true, false, t);                                                                 \
     }                                                                                              \
     static void tile_##m##x32_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 2, true, FAR, t);                                                                   \
+        run(m, 2, true, false, t);                                                                 \
     }                                                                                              \
     static void tile_##m##x48_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 3, true, FAR, t);                                                                   \
+        run(m, 3, true, false, t);                                                                 \
     }
 #define ROW_OF_TABLE(m)                                                                            \
     {                                                                                              \
         tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked,           \
-            tile_##m##x48_near, tile_##m##x48_own                                                  \
+            tile_##m##x48_own                                                                      \
     }
 
-BODIES_OF(1)
-BODIES_OF(2)
-BODIES_OF(3)
-BODIES_OF(4)
-BODIES_OF(5)
-BODIES_OF(6)
-BODIES_OF(7)
-BODIES_OF(8)
+BODIES(1)
+BODIES(2)
+BODIES(3)
+BODIES(4)
+BODIES(5)
+BODIES(6)
+BODIES(7)
+BODIES(8)
 
-enum { WHOLE = 0, WHOLE_NEAR = 4, WHOLE_OWN = 5, BODIES = 6 };
-static void (*const bodies[IOLK_MR][BODIES])(struct tiles *) = {
+enum { OWN = 4 };
+static void (*const bodies[IOLK_MR][OWN + 1])(struct tiles *) = {
     ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
     ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
 
@@ -350,10 +338,7 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         wide_rows[vectors - 4](&t, own);
         return;
     }
-    const size_t width = n < IOLK_NR                 ? vectors
-                         : own && ld_b == IOLK_NR    ? WHOLE_OWN
-                         : count == 2 && ahead_lines ? WHOLE_NEAR
-                                                     : WHOLE;
+    const size_t width = n < IOLK_NR ? vectors : own && ld_b == IOLK_NR ? OWN : 0;
     if (taller) {
         t.count = taller;
         t.rest = count - taller;
