@@ -95,7 +95,7 @@ static struct fetch fetch_begin(const struct iol_attention *call, size_t task)
 static void fetch_row(const float *p, size_t d)
 {
     for (size_t i = 0; i < d; i += LINE / sizeof *p) {
-        __builtin_prefetch(p + i, 0, 2);
+        __builtin_prefetch(p + i, 0, 3);
     }
 }
 
