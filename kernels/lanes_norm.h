@@ -49,19 +49,19 @@ static inline f32x16 norm_factor(f32x16 squares, const struct norm_rows *t)
     return f32x16_set1(1.0f / f32_sqrt(f32x16_sum(squares) / (float)t->n + t->eps));
 }
 
-/* Into L2, in the order of memory: these rows of y during the first pass, the next ones of x (and
+/* In the order of memory: these rows of y during the first pass, the next ones of x (and
  * c) during the last. Eight streams of 3 KiB end before the processor's prefetcher has found them;
  * all three arrays during one pass would be more lines than can be on their way. at: a line of m
  * rows. Not a function: gcc 12 takes one that only prefetches for one without effect. */
 #define FETCH_Y(at)                                                                                \
     if (far) {                                                                                     \
-        __builtin_prefetch(t->y + (at), 1, 2);                                                     \
+        __builtin_prefetch(t->y + (at), 1, 3);                                                     \
     }
 #define FETCH_NEXT(at)                                                                             \
     if (far) {                                                                                     \
-        __builtin_prefetch(t->x + m * t->ld_x + (at), 0, 2);                                       \
+        __builtin_prefetch(t->x + m * t->ld_x + (at), 0, 3);                                       \
         if (add) {                                                                                 \
-            __builtin_prefetch(t->c + m * t->ld_c + (at), 0, 2);                                   \
+            __builtin_prefetch(t->c + m * t->ld_c + (at), 0, 3);                                   \
         }                                                                                          \
     }
 
