@@ -7,7 +7,11 @@
  *
  *   pass 1  x (+ c, stored)  -> L16(x * x)    or L16(x)
  *   pass 2                                    L16(d * d), d = x - mean      (layernorm only)
- *   last    y from x, gain (and bias) */
+ *   last    y from x, gain (and bias)
+ *
+ * Rows that come from beyond L1 are another matter: eight to twelve streams of a few KiB each are
+ * more than its prefetcher follows. There the rows are staggered, each array one stream: while row
+ * r is written, the squares of row r + 1 and the sum of row r + 2 are on their way. */
 #ifndef IOLK_LANES_NORM_H
 #define IOLK_LANES_NORM_H
 
@@ -49,23 +53,7 @@ static inline f32x16 norm_factor(f32x16 squares, const struct norm_rows *t)
     return f32x16_set1(1.0f / f32_sqrt(f32x16_sum(squares) / (float)t->n + t->eps));
 }
 
-/* In the order of memory: these rows of y during the first pass, the next ones of x (and
- * c) during the last. Eight streams of 3 KiB end before the processor's prefetcher has found them;
- * all three arrays during one pass would be more lines than can be on their way. at: a line of m
- * rows. Not a function: gcc 12 takes one that only prefetches for one without effect. */
-#define FETCH_Y(at)                                                                                \
-    if (far) {                                                                                     \
-        __builtin_prefetch(t->y + (at), 1, 3);                                                     \
-    }
-#define FETCH_NEXT(at)                                                                             \
-    if (far) {                                                                                     \
-        __builtin_prefetch(t->x + m * t->ld_x + (at), 0, 3);                                       \
-        if (add) {                                                                                 \
-            __builtin_prefetch(t->c + m * t->ld_c + (at), 0, 3);                                   \
-        }                                                                                          \
-    }
-
-/* m (1, 2 or 4), add and far are constants in every caller: what they exclude is not compiled. */
+/* m (1, 2 or 4) and add are constants in every caller: what they exclude is not compiled. */
 #define START(r)                                                                                   \
     const float *x##r = t->x + (r < m ? r : 0) * t->ld_x;                                          \
     const float *c##r = add ? t->c + (r < m ? r : 0) * t->ld_c : x##r;                             \
@@ -73,14 +61,13 @@ static inline f32x16 norm_factor(f32x16 squares, const struct norm_rows *t)
     float *sum##r = add ? t->sum + (r < m ? r : 0) * t->ld_x : y##r;                               \
     f32x16 acc##r = f32x16_set1(0.0f);
 
-static inline __attribute__((always_inline)) void
-rmsnorm_rows(const size_t m, const bool add, const bool far, const struct norm_rows *t)
+static inline __attribute__((always_inline)) void rmsnorm_rows(const size_t m, const bool add,
+                                                               const struct norm_rows *t)
 {
     const size_t rest = t->n % IOLK_LANES, full = t->n - rest;
     ROWS4(START)
 #define SQUARE(r)                                                                                  \
     if (r < m) {                                                                                   \
-        FETCH_Y(m *i + r * IOLK_LANES)                                                             \
         f32x16 v = norm_input(add, x##r + i, c##r + i, sum##r + i);                                \
         acc##r = f32x16_fma(v, v, acc##r);                                                         \
     }
@@ -92,7 +79,6 @@ rmsnorm_rows(const size_t m, const bool add, const bool far, const struct norm_r
 #define FACTOR(r) const f32x16 factor##r = r < m ? norm_factor(acc##r, t) : acc##r;
 #define WRITE(r)                                                                                   \
     if (r < m) {                                                                                   \
-        FETCH_NEXT(m *i + r * IOLK_LANES)                                                          \
         f32x16_store(y##r + i, f32x16_mul(f32x16_mul(f32x16_load(x##r + i), factor##r), gain));    \
     }
 #define WRITE_REST(r)                                                                              \
@@ -123,14 +109,13 @@ rmsnorm_rows(const size_t m, const bool add, const bool far, const struct norm_r
 }
 
 /* The difference from the mean is formed twice instead of stored. */
-static inline __attribute__((always_inline)) void
-layernorm_rows(const size_t m, const bool add, const bool far, const struct norm_rows *t)
+static inline __attribute__((always_inline)) void layernorm_rows(const size_t m, const bool add,
+                                                                 const struct norm_rows *t)
 {
     const size_t rest = t->n % IOLK_LANES, full = t->n - rest;
     ROWS4(START)
 #define SUM(r)                                                                                     \
     if (r < m) {                                                                                   \
-        FETCH_Y(m *i + r * IOLK_LANES)                                                             \
         acc##r = f32x16_add(acc##r, norm_input(add, x##r + i, c##r + i, sum##r + i));              \
     }
 #define SUM_REST(r)                                                                                \
@@ -154,7 +139,6 @@ layernorm_rows(const size_t m, const bool add, const bool far, const struct norm
 #define FACTOR(r) const f32x16 factor##r = r < m ? norm_factor(acc##r, t) : acc##r;
 #define WRITE(r)                                                                                   \
     if (r < m) {                                                                                   \
-        FETCH_NEXT(m *i + r * IOLK_LANES)                                                          \
         f32x16 d = f32x16_mul(f32x16_sub(f32x16_load(x##r + i), mean##r), factor##r);              \
         f32x16_store(y##r + i, f32x16_fma(d, gain, bias));                                         \
     }
@@ -197,8 +181,6 @@ layernorm_rows(const size_t m, const bool add, const bool far, const struct norm
 }
 
 #undef START
-#undef FETCH_NEXT
-#undef FETCH_Y
 #undef ROWS4
 
 /* Whether four rows of x and four of y would share the few ways of one set of L1, which addresses
@@ -208,11 +190,11 @@ static inline bool norm_strides_collide(const struct norm_rows *t)
     return t->ld_x % 1024 == 0 || t->ld_y % 1024 == 0;
 }
 
-/* Whether x and y of a call are larger than a usual L2, so that rows come from beyond it. In L2
- * fetching would cost 3 to 15 %. */
-static inline bool norm_is_far(size_t m, size_t n)
+/* Whether x, y (and c) of a call are larger than a usual L1 of today. In one, four rows at a time
+ * are up to 1.6 times as fast as staggered ones. */
+static inline bool norm_is_beyond_l1(const bool add, size_t m, size_t n)
 {
-    return m * n > (size_t)1 << 17;
+    return m > 2 && m * n * (add ? 3 : 2) > (48 << 10) / sizeof(float);
 }
 
 /* Move on by `rows` rows. */
@@ -222,6 +204,151 @@ static inline void norm_advance(struct norm_rows *t, size_t rows)
     t->c = t->c ? t->c + rows * t->ld_c : NULL;
     t->sum = t->sum ? t->sum + rows * t->ld_x : NULL;
     t->y += rows * t->ld_y;
+}
+
+/* --- staggered rows: sum, square and write, constants in every caller, name the stages that take
+ * place, each on a row of its own --- */
+
+/* What the stages hand on. */
+struct norm_stages {
+    f32x16 mean_square;        /* of the row that is squared next */
+    f32x16 mean_write, factor; /* of the row that is written next */
+};
+
+/* The row of t is squared while the row before it is written. */
+static inline __attribute__((always_inline)) void rmsnorm_stagger(const bool add, const bool square,
+                                                                  const bool write,
+                                                                  const struct norm_rows *t,
+                                                                  struct norm_stages *s)
+{
+    const size_t rest = t->n % IOLK_LANES, full = t->n - rest;
+    const float *x1 = t->x, *x0 = write ? x1 - t->ld_x : x1, *c1 = add ? t->c : x1;
+    float *y0 = write ? t->y - t->ld_y : t->y, *sum1 = add ? t->sum : y0;
+    f32x16 squares = f32x16_set1(0.0f);
+    const f32x16 factor = s->factor;
+    for (size_t i = 0; i < full; i += IOLK_LANES) {
+        if (square) {
+            const f32x16 v = norm_input(add, x1 + i, c1 + i, sum1 + i);
+            squares = f32x16_fma(v, v, squares);
+        }
+        if (write) {
+            const f32x16 v = f32x16_mul(f32x16_load(x0 + i), factor);
+            f32x16_store(y0 + i, f32x16_mul(v, f32x16_load(t->gain + i)));
+        }
+    }
+    if (rest && square) {
+        const f32x16 v = norm_input_n(add, x1 + full, c1 + full, sum1 + full, rest);
+        squares = f32x16_keep(f32x16_fma(v, v, squares), squares, rest);
+    }
+    if (rest && write) {
+        const f32x16 v = f32x16_mul(f32x16_load_n(x0 + full, rest), factor);
+        f32x16_store_n(y0 + full, f32x16_mul(v, f32x16_load_n(t->gain + full, rest)), rest);
+    }
+    if (square) {
+        s->factor = norm_factor(squares, t);
+    }
+}
+
+/* The row of t is summed while the row before it is squared and the one before that is written. */
+static inline __attribute__((always_inline)) void
+layernorm_stagger(const bool add, const bool sum, const bool square, const bool write,
+                  const struct norm_rows *t, struct norm_stages *s)
+{
+    const size_t rest = t->n % IOLK_LANES, full = t->n - rest;
+    const float *x2 = t->x, *x1 = square ? x2 - t->ld_x : x2, *x0 = write ? x2 - 2 * t->ld_x : x2,
+                *c2 = add ? t->c : x2;
+    float *y0 = write ? t->y - 2 * t->ld_y : t->y, *sum2 = add ? t->sum : y0;
+    f32x16 sums = f32x16_set1(0.0f), squares = sums;
+    const f32x16 mean0 = s->mean_write, mean1 = s->mean_square, factor = s->factor;
+    for (size_t i = 0; i < full; i += IOLK_LANES) {
+        if (sum) {
+            sums = f32x16_add(sums, norm_input(add, x2 + i, c2 + i, sum2 + i));
+        }
+        if (square) {
+            const f32x16 d = f32x16_sub(f32x16_load(x1 + i), mean1);
+            squares = f32x16_fma(d, d, squares);
+        }
+        if (write) {
+            const f32x16 d = f32x16_mul(f32x16_sub(f32x16_load(x0 + i), mean0), factor);
+            f32x16_store(y0 + i, f32x16_fma(d, f32x16_load(t->gain + i), f32x16_load(t->bias + i)));
+        }
+    }
+    if (rest && sum) {
+        const f32x16 v = norm_input_n(add, x2 + full, c2 + full, sum2 + full, rest);
+        sums = f32x16_keep(f32x16_add(sums, v), sums, rest);
+    }
+    if (rest && square) {
+        const f32x16 d = f32x16_sub(f32x16_load_n(x1 + full, rest), mean1);
+        squares = f32x16_keep(f32x16_fma(d, d, squares), squares, rest);
+    }
+    if (rest && write) {
+        const f32x16 d = f32x16_mul(f32x16_sub(f32x16_load_n(x0 + full, rest), mean0), factor);
+        f32x16_store_n(
+            y0 + full,
+            f32x16_fma(d, f32x16_load_n(t->gain + full, rest), f32x16_load_n(t->bias + full, rest)),
+            rest);
+    }
+    if (square) {
+        s->mean_write = mean1;
+        s->factor = norm_factor(squares, t);
+    }
+    if (sum) {
+        s->mean_square = f32x16_set1(f32x16_sum(sums) / (float)t->n);
+    }
+}
+
+/* --- all rows --- */
+
+static inline __attribute__((always_inline)) void rmsnorm_all(const bool add, size_t m,
+                                                              struct norm_rows *t)
+{
+    if (norm_is_beyond_l1(add, m, t->n)) {
+        struct norm_stages s;
+        s.mean_square = s.mean_write = s.factor = f32x16_set1(0.0f);
+        rmsnorm_stagger(add, true, false, t, &s);
+        for (norm_advance(t, 1); m > 1; m--, norm_advance(t, 1)) {
+            rmsnorm_stagger(add, true, true, t, &s);
+        }
+        rmsnorm_stagger(add, false, true, t, &s);
+        return;
+    }
+    for (; m >= 4 && !norm_strides_collide(t); m -= 4, norm_advance(t, 4)) {
+        rmsnorm_rows(4, add, t);
+    }
+    for (; m >= 2; m -= 2, norm_advance(t, 2)) {
+        rmsnorm_rows(2, add, t);
+    }
+    if (m) {
+        rmsnorm_rows(1, add, t);
+    }
+}
+
+static inline __attribute__((always_inline)) void layernorm_all(const bool add, size_t m,
+                                                                struct norm_rows *t)
+{
+    if (norm_is_beyond_l1(add, m, t->n)) {
+        struct norm_stages s;
+        s.mean_square = s.mean_write = s.factor = f32x16_set1(0.0f);
+        layernorm_stagger(add, true, false, false, t, &s);
+        norm_advance(t, 1);
+        layernorm_stagger(add, true, true, false, t, &s);
+        for (norm_advance(t, 1); m > 2; m--, norm_advance(t, 1)) {
+            layernorm_stagger(add, true, true, true, t, &s);
+        }
+        layernorm_stagger(add, false, true, true, t, &s);
+        norm_advance(t, 1);
+        layernorm_stagger(add, false, false, true, t, &s);
+        return;
+    }
+    for (; m >= 4 && !norm_strides_collide(t); m -= 4, norm_advance(t, 4)) {
+        layernorm_rows(4, add, t);
+    }
+    for (; m >= 2; m -= 2, norm_advance(t, 2)) {
+        layernorm_rows(2, add, t);
+    }
+    if (m) {
+        layernorm_rows(1, add, t);
+    }
 }
 
 #endif

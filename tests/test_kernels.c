@@ -287,31 +287,42 @@ static int choose_isas(void)
     return 0;
 }
 
-/* Norms of so many rows that they fetch ahead: the bits of four rows at a time. */
-static void test_far_norms(void **state)
+/* sum = sum + x, y its norm, out the norm of y, and so on: all four norms, gain and bias `v`. */
+static void chain_norms(const struct iolk_ops *ops, size_t rows, size_t n, const float *x,
+                        const float *v, float *sum, float *y, float *out)
+{
+    ops->add_layernorm_f32(rows, n, sum, n, x, n, v, v, 1e-5F, y, n);
+    ops->rmsnorm_f32(rows, n, y, n, v, 1e-5F, out, n);
+    ops->add_rmsnorm_f32(rows, n, sum, n, out, n, v, 1e-6F, y, n);
+    ops->layernorm_f32(rows, n, y, n, v, v, 1e-6F, out, n);
+}
+
+/* Norms of more rows than L1 holds are staggered: the bits of two rows at a time. */
+static void test_staggered_norms(void **state)
 {
     (void)state;
-    enum { FAR_ROWS = 187, FAR_WIDTH = 721, FLOATS = FAR_ROWS * FAR_WIDTH };
-    float *x = calloc((size_t)5 * FLOATS, sizeof(float)), *sum = x + FLOATS, *y = sum + FLOATS;
-    float *sum4 = y + FLOATS, *y4 = sum4 + FLOATS;
-    assert_non_null(x);
-    for (size_t i = 0; i < FLOATS; i++) {
-        x[i] = (float)(i * 40503 % 1009) / 100.0F - 5;
-        sum[i] = sum4[i] = x[i] * 0.25F;
-    }
+    enum { MOST_ROWS = 187, MOST = 1024, FLOATS = MOST_ROWS * MOST };
+    static const size_t widths[] = {46, 48, 721, 1024};
+    float *x = calloc((size_t)7 * FLOATS, sizeof(float)), *sum = x + FLOATS, *y = sum + FLOATS;
+    float *out = y + FLOATS, *sum2 = out + FLOATS, *y2 = sum2 + FLOATS, *out2 = y2 + FLOATS;
     struct iolk_ops ops;
+    assert_non_null(x);
     iolk_ops_fill(available, &ops);
-    ops.add_layernorm_f32(FAR_ROWS, FAR_WIDTH, sum, FAR_WIDTH, x, FAR_WIDTH, x, x, 1e-5F, y,
-                          FAR_WIDTH);
-    ops.rmsnorm_f32(FAR_ROWS, FAR_WIDTH, y, FAR_WIDTH, x, 1e-5F, sum, FAR_WIDTH);
-    for (size_t r = 0; r < FAR_ROWS; r += 4) {
-        const size_t rows = FAR_ROWS - r < 4 ? FAR_ROWS - r : 4, at = r * FAR_WIDTH;
-        ops.add_layernorm_f32(rows, FAR_WIDTH, sum4 + at, FAR_WIDTH, x + at, FAR_WIDTH, x, x, 1e-5F,
-                              y4 + at, FAR_WIDTH);
-        ops.rmsnorm_f32(rows, FAR_WIDTH, y4 + at, FAR_WIDTH, x, 1e-5F, sum4 + at, FAR_WIDTH);
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+        const size_t n = widths[w], rows = MOST_ROWS - w;
+        for (size_t i = 0; i < rows * n; i++) {
+            x[i] = (float)(i * 40503 % 1009) / 100.0F - 5;
+            sum[i] = sum2[i] = x[i] * 0.25F;
+        }
+        chain_norms(&ops, rows, n, x, x, sum, y, out);
+        for (size_t r = 0; r < rows; r += 2) {
+            const size_t two = rows - r < 2 ? 1 : 2, at = r * n;
+            chain_norms(&ops, two, n, x + at, x, sum2 + at, y2 + at, out2 + at);
+        }
+        assert_memory_equal(sum, sum2, rows * n * sizeof(float));
+        assert_memory_equal(y, y2, rows * n * sizeof(float));
+        assert_memory_equal(out, out2, rows * n * sizeof(float));
     }
-    assert_memory_equal(y, y4, FLOATS * sizeof(float));
-    assert_memory_equal(sum, sum4, FLOATS * sizeof(float));
     free(x);
 }
 
@@ -337,7 +348,7 @@ int main(int argc, char **argv)
     size_t count = 0;
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_scalar_row_of_every_op);
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_dispatch);
-    tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_far_norms);
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(test_staggered_norms);
     for (size_t i = 0; i < kc_row_count && count < 250; i++) {
         union {
             const void *in;

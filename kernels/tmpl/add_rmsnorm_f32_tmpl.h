@@ -1,5 +1,4 @@
-/* add_rmsnorm: the residual added on the way of the first pass; four rows at a time, then two, then
- * one. */
+/* add_rmsnorm: the residual added on the way of the first pass. */
 #include "../lanes_norm.h"
 
 void IOLK_NAME(size_t m, size_t n, float *restrict x, size_t ld_x, const float *restrict c,
@@ -16,21 +15,5 @@ void IOLK_NAME(size_t m, size_t n, float *restrict x, size_t ld_x, const float *
                           .c = c,
                           .ld_c = ld_c,
                           .sum = x};
-    if (!norm_strides_collide(&t)) {
-        for (const bool far = norm_is_far(m, n); far && m >= 4; m -= 4) {
-            rmsnorm_rows(4, true, true, &t);
-            norm_advance(&t, 4);
-        }
-        for (; m >= 4; m -= 4) {
-            rmsnorm_rows(4, true, false, &t);
-            norm_advance(&t, 4);
-        }
-    }
-    for (; m >= 2; m -= 2) {
-        rmsnorm_rows(2, true, false, &t);
-        norm_advance(&t, 2);
-    }
-    if (m) {
-        rmsnorm_rows(1, true, false, &t);
-    }
+    rmsnorm_all(true, m, &t);
 }
