@@ -3,7 +3,6 @@
  * counts instead of timing. Run by perf/instructions; alone it only lists the cases. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* The macros of client requests hold casts and shadowed names that our warnings do not allow. */
 #pragma GCC diagnostic push
@@ -16,31 +15,12 @@
 #include "bench_cases.h"
 #include "measure.h"
 
-enum { SIZES_PER_KERNEL = 2 }; /* the first of each: the third is large */
-
 static const char *case_name;
-
-/* "kernel/OP/ISA" of a case: what its sizes belong to. */
-static size_t kernel_length(const char *name)
-{
-    size_t length = 0;
-    for (int slashes = 0; name[length] && (name[length] != '/' || slashes++ < 2); length++) {
-    }
-    return length;
-}
 
 void bench_register(const char *name, bench_fn *run, const void *user)
 {
-    static char before[160];
-    static int number;
-    const size_t length = kernel_length(name);
-    const bool same = strlen(before) == length && strncmp(before, name, length) == 0;
-    number = same ? number + 1 : 0;
-    snprintf(before, sizeof before, "%.*s", (int)length, name);
-    if (number < SIZES_PER_KERNEL) {
-        case_name = name;
-        run(NULL, user);
-    }
+    case_name = name;
+    run(NULL, user);
 }
 
 void bench_time(struct bench_state *state, bench_call_fn *call, void *user,
