@@ -348,6 +348,14 @@ static void narrow_product(const struct iolk_ops *ops, size_t m, const float *a,
     iolk_gemm_widened_fn *const gemm = gemm_of(ops, b->dtype);
     const size_t bytes = one_panel(b->dtype, b->k);
     const bool pairs = m == 1 && dtypes[b->dtype].block_weights > 1;
+    /* The kernel fetches its streams from so many bytes on: their beginnings, all at once. */
+    const char *first = iol_panel_at(b, part->panel_begin, part->k_begin);
+    for (size_t i = 0; i < IOLK_PANEL_AHEAD && i < bytes; i += LINE) {
+        __builtin_prefetch(first + i);
+        if (pairs) {
+            __builtin_prefetch(first + bytes + i);
+        }
+    }
     for (size_t p = part->panel_begin, panels; p < panel_end; p += panels) {
         panels = pairs && panel_end - p > 1 ? 2 : 1;
         const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;

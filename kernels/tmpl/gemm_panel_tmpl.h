@@ -3,7 +3,7 @@
  * each weight is widened there once and used by every row (the outer-product micro-kernel of Goto
  * and van de Geijn, 2008).
  *
- *   per group: 3 cache lines of weights, fetched FETCH_BYTES ahead
+ *   per group: 3 cache lines of weights, fetched IOLK_PANEL_AHEAD ahead
  *   per k:     VECTORS times widen, ROWS * VECTORS FMAs; A broadcast
  *   per block: VECTORS scales (and offsets)
  *
@@ -13,14 +13,12 @@
 
 #include <assert.h>
 
-/* Where in the own stream to fetch: narrow weights pass faster than the processor's prefetcher
- * follows. */
-enum { FETCH_BYTES = 4096, LINE = 64, PAIRED = VECTORS == 3 };
+enum { LINE = 64, PAIRED = VECTORS == 3 };
 #define FETCH(stream, bytes)                                                                       \
     if (first_pass) {                                                                              \
         /* Of two panels side by side, the last part fetches from the pair that follows. */        \
         const unsigned char *ahead =                                                               \
-            (stream) + FETCH_BYTES + ((stream) >= near_end ? next_panel : 0);                      \
+            (stream) + IOLK_PANEL_AHEAD + ((stream) >= near_end ? next_panel : 0);                 \
         fetch_lines(ahead, (size_t)(bytes));                                                       \
         if (panels > 1) {                                                                          \
             fetch_lines(ahead + next_panel, (size_t)(bytes));                                      \
@@ -75,7 +73,7 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
     const unsigned char *const panel = t->panel;
     const size_t n = t->n, next_panel = panels > 1 ? t->panel_bytes : 0;
     const unsigned char *const near_end =
-        panel + (next_panel > FETCH_BYTES ? next_panel - FETCH_BYTES : 0);
+        panel + (next_panel > IOLK_PANEL_AHEAD ? next_panel - IOLK_PANEL_AHEAD : 0);
     float *const widened = store ? t->widened - t->k0 * IOLK_NR : NULL;
 #define CELL(r, v)                                                                                 \
     vf acc##r##v = vf_zero();                                                                      \
