@@ -44,8 +44,8 @@ static double turn(struct contender *c, struct cell_run *run, const struct gemm_
     if (cell->threads > 1 && c == &run->contenders[PEER_iolaus]) {
         bench_settle(); /* the threads of the others are not ours */
     }
-    if (!cell->cold ||
-        cell->threads > 1) { /* its weights back into the caches, its threads awake */
+    /* Its weights back into the caches, its threads awake. */
+    if (!cell->cold || cell->threads > 1) {
         const double until = cell->threads > 1 ? iol_seconds() + bench_warm_seconds : 0;
         do {
             calls(c, run, cell->m, 1);

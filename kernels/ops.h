@@ -34,6 +34,9 @@ typedef void iolk_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size
                               const float *b, size_t ld_b, const float *init, size_t ld_init,
                               float *c, size_t ld_c, const void *ahead, size_t ahead_lines);
 
+/* The kernels below fetch their own stream so many bytes ahead: narrow weights pass faster than the
+ * processor's prefetcher follows. The first ones are the caller's to fetch. */
+enum { IOLK_PANEL_AHEAD = 4096 };
 /* The same over weights that stay as published: bf16, f16, and ggml's Q8_0, Q4_0, Q4_1, Q4_K as
  * q80, q40, q41, q4k. Each weight is widened in registers, which is exact but for the last addition
  * of q41 and q4k (panel_layout.h), then c = fma(a, w, c) for k0 <= k < k1.
@@ -43,9 +46,6 @@ typedef void iolk_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size
  *   panel: one whole panel, from k = 0 (panel_layout.h)      init, C: as in gemm_f32
  *   widened: NULL; or (k1 - k0, IOLK_NR), where the weights of all 48 columns go too, for other
  *   rows: the stores hide behind the products. */
-/* A kernel fetches its own stream so many bytes ahead: narrow weights pass faster than the
- * processor's prefetcher follows. The first ones are the caller's to fetch. */
-enum { IOLK_PANEL_AHEAD = 4096 };
 typedef void iolk_gemm_widened_fn(size_t m, size_t n, size_t k0, size_t k1, const float *a,
                                   size_t ld_a, const void *panel, size_t panel_bytes,
                                   const float *init, size_t ld_init, float *c, size_t ld_c,

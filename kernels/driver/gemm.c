@@ -60,9 +60,7 @@ void iol_packed_row(const struct iol_packed *packed, size_t j, float *out_row)
     }
 }
 
-/* Columns of k walked at a time, where there are several tiles of rows: a (K_BLOCK, 48) piece of a
- * panel and the rows' piece of A stay near the core. */
-enum { K_BLOCK = 768, FEW_TILES = 4 };
+enum { LEAST_ROWS = 4 * IOLK_MR }; /* of a block of rows */
 
 /* One piece: rows of one block, columns k0 .. k1 of A, some panels. */
 struct piece {
@@ -97,83 +95,55 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
 
 struct call {
     const struct iolk_ops *ops;
+    size_t m, ld_a, ld_c;
     const float *a;
-    size_t ld_a;
+    float *c;
     const struct iol_packed *b;
     const struct iol_gemm_part *part;
-    float *c;
-    size_t ld_c, m, k_begin, depth, panel_end;
+    size_t k_begin, depth;
 };
 
-/* Bytes of L2 for rows of A that stay there while panel after panel passes by: three quarters of
- * what two pieces of this depth, the one in use and the next, leave of it. */
-static size_t l2_for_rows(const struct iolk_ops *ops, size_t depth)
+/* Rows whose slice of A stays in L2 while panel after panel passes by: it takes three quarters of
+ * what two panels' pieces, this one and the next, leave. */
+static size_t rows_in_l2(const struct iolk_ops *ops, size_t slice, size_t piece)
 {
-    const size_t two = 2 * sizeof(float) * IOLK_NR * (depth + 1);
-    return two < ops->l2_bytes ? (ops->l2_bytes - two) / 4 * 3 : 0;
+    const size_t two = 2 * sizeof(float) * IOLK_NR * (piece + 1);
+    return two < ops->l2_bytes ? (ops->l2_bytes - two) / 4 * 3 / (sizeof(float) * (slice + 1)) : 0;
 }
 
-/* Up to FEW_TILES of rows, if all of A stays in L2: each panel is walked from end to end, piece by
- * piece, so that memory sees one stream. False: not such a call. */
-static bool few_tiles(const struct call *x)
+/* Few rows, all of A in L2: panel by panel from end to end, so that memory sees one stream. */
+static bool panel_by_panel(const struct call *x)
 {
-    if (x->m <= IOLK_MR || x->m > FEW_TILES * IOLK_MR ||
-        sizeof(float) * x->m * x->depth > l2_for_rows(x->ops, K_BLOCK)) {
-        return false;
-    }
-    const size_t blocks = x->depth > K_BLOCK ? (x->depth + K_BLOCK - 1) / K_BLOCK : 1,
-                 panel_floats = IOLK_NR * x->b->k;
-    for (size_t p = x->part->panel_begin; p < x->panel_end; p++) {
-        const float *panel = x->b->panels + p * panel_floats,
-                    *after = p + 1 < x->panel_end ? panel + panel_floats + x->k_begin * IOLK_NR
-                                                  : x->part->after;
-        for (size_t j = 0; j < blocks; j++) {
-            const size_t from = x->depth * j / blocks, to = x->depth * (j + 1) / blocks;
-            const struct piece piece = {
-                .rows = x->m,
-                .k0 = x->k_begin + from,
-                .k1 = x->k_begin + to,
-                .panel = p,
-                .panel_end = p + 1,
-                .a = x->a + from,
-                .c = x->c + (p - x->part->panel_begin) * IOLK_NR,
-                .from_c = x->part->accumulate || j > 0,
-                .after = j + 1 < blocks ? panel + (x->k_begin + to) * IOLK_NR : after};
-            gemm_piece(x->ops, &piece, x->ld_a, x->b, x->part->no_bias, x->ld_c);
-        }
-    }
-    return true;
+    return x->m > IOLK_MR && x->m <= LEAST_ROWS &&
+           x->m <= rows_in_l2(x->ops, x->depth, IOL_K_WALKED);
 }
 
-/* Blocks of rows whose slice of A stays in L2; for each, a slice of k of every panel. */
-static void many_tiles(const struct call *x)
+/* Some panels: block by block of rows; for each, a slice of k of every panel. */
+static void walk_panels(const struct call *x, size_t panel, size_t panel_end, const float *after)
 {
     /* A single tile uses no weight twice and walks each panel from end to end. */
-    const size_t k_blocks =
-        x->m > IOLK_MR && x->depth > K_BLOCK ? (x->depth + K_BLOCK - 1) / K_BLOCK : 1;
-    const size_t fit =
-        l2_for_rows(x->ops, x->depth / k_blocks) / (sizeof(float) * (x->depth / k_blocks + 1));
-    const size_t most = fit < 4 * IOLK_MR ? 4 * IOLK_MR : fit,
-                 row_blocks = (x->m + most - 1) / most;
+    const bool cut = x->m > IOLK_MR && x->depth > IOL_K_WALKED;
+    const size_t k_blocks = cut ? (x->depth + IOL_K_WALKED - 1) / IOL_K_WALKED : 1;
+    const size_t piece = x->depth / k_blocks, fit = rows_in_l2(x->ops, piece, piece),
+                 most = fit < LEAST_ROWS ? LEAST_ROWS : fit, row_blocks = (x->m + most - 1) / most;
+    const float *first = x->b->panels + (panel * x->b->k + x->k_begin) * IOLK_NR;
     for (size_t i = 0; i < row_blocks; i++) {
         const size_t row = x->m * i / row_blocks, rows = x->m * (i + 1) / row_blocks - row;
         for (size_t j = 0; j < k_blocks; j++) {
             const size_t from = x->depth * j / k_blocks, to = x->depth * (j + 1) / k_blocks,
                          next_k = j + 1 < k_blocks ? to : 0;
             const bool more = j + 1 < k_blocks || i + 1 < row_blocks;
-            const struct piece piece = {
-                .rows = rows,
-                .k0 = x->k_begin + from,
-                .k1 = x->k_begin + to,
-                .panel = x->part->panel_begin,
-                .panel_end = x->panel_end,
-                .a = x->a + row * x->ld_a + from,
-                .c = x->c + row * x->ld_c,
-                .from_c = x->part->accumulate || j > 0,
-                .after = more ? x->b->panels + x->part->panel_begin * IOLK_NR * x->b->k +
-                                    (x->k_begin + next_k) * IOLK_NR
-                              : x->part->after};
-            gemm_piece(x->ops, &piece, x->ld_a, x->b, x->part->no_bias, x->ld_c);
+            const struct piece work = {.rows = rows,
+                                       .k0 = x->k_begin + from,
+                                       .k1 = x->k_begin + to,
+                                       .panel = panel,
+                                       .panel_end = panel_end,
+                                       .a = x->a + row * x->ld_a + from,
+                                       .c = x->c + row * x->ld_c +
+                                            (panel - x->part->panel_begin) * IOLK_NR,
+                                       .from_c = x->part->accumulate || j > 0,
+                                       .after = more ? first + next_k * IOLK_NR : after};
+            gemm_piece(x->ops, &work, x->ld_a, x->b, x->part->no_bias, x->ld_c);
         }
     }
 }
@@ -203,8 +173,20 @@ void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t
         iol_gemm_widened(ops, m, a, ld_a, b, part, c, ld_c);
         return;
     }
-    const struct call x = {ops, a, ld_a, b, part, c, ld_c, m, k_begin, depth, panel_end};
-    if (!few_tiles(&x)) {
-        many_tiles(&x);
+    const struct call x = {.ops = ops,
+                           .m = m,
+                           .ld_a = ld_a,
+                           .ld_c = ld_c,
+                           .a = a,
+                           .c = c,
+                           .b = b,
+                           .part = part,
+                           .k_begin = k_begin,
+                           .depth = depth};
+    const size_t at_once = panel_by_panel(&x) ? 1 : panel_end - part->panel_begin;
+    for (size_t p = part->panel_begin, next; p < panel_end; p = next) {
+        next = p + at_once;
+        walk_panels(&x, p, next,
+                    next < panel_end ? b->panels + (next * b->k + k_begin) * IOLK_NR : part->after);
     }
 }

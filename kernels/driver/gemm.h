@@ -50,6 +50,10 @@ struct iol_gemm_part {
                            panel */
 };
 
+/* Columns of k walked at a time, where there are several tiles of rows: a (IOL_K_WALKED, 48) piece
+ * of a panel and the rows' piece of A stay near the core. */
+enum { IOL_K_WALKED = 768 };
+
 /* C = A * B^T (+ bias), one FMA chain per output in ascending k, single-threaded.
  *   A (m, k) ld_a    C (m, n) ld_c
  * A row of C has the same bits whatever m, the part boundaries and the ISA. Adds 2 m n k to *flops.

@@ -64,7 +64,6 @@ static void run_task(void *user, size_t task, size_t worker)
 }
 
 enum {
-    K_WALKED = 768, /* columns of A that a GEMM walks at a time */
     TASKS_EACH = 4, /* at least, per worker, where the product is large enough */
     LEAST_ROWS = 4 * IOLK_MR
 };
@@ -78,7 +77,7 @@ static void cut(struct call *x, size_t threads)
 {
     const size_t panels = x->part.panel_end - x->part.panel_begin,
                  depth = x->part.k_end - x->part.k_begin,
-                 walked = depth < K_WALKED ? depth : K_WALKED;
+                 walked = depth < IOL_K_WALKED ? depth : IOL_K_WALKED;
     /* A task is worth half as many FMAs as L2 has bytes (about 10 us); with few rows the panels'
      * bytes count, not their FMAs: a byte takes as long as four of these. */
     const size_t fmas = depth * IOLK_NR * x->m, all = x->b->k ? x->b->k : 1,

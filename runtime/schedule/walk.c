@@ -17,7 +17,7 @@ static size_t clamp(size_t value, size_t low, size_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-enum { WALKED = 16 * IOLK_NR }; /* columns that a GEMM walks at a time */
+_Static_assert(IOL_K_WALKED % IOLK_NR == 0, "a slice of the hidden layer is whole panels");
 
 void iol_geometry_fill(const struct iol_ctx *ctx, const struct iol_model *model, size_t max_length,
                        struct iol_geometry *out_geometry)
@@ -31,9 +31,9 @@ void iol_geometry_fill(const struct iol_ctx *ctx, const struct iol_model *model,
      * writes the output once more. Rows of a block: this width of them takes three quarters of L2.
      */
     const size_t padded = (a->d_ff + IOLK_NR - 1) / IOLK_NR * IOLK_NR;
-    g.hidden = smaller(WALKED, padded);
-    g.block_rows =
-        clamp(ctx->ops.l2_bytes * 3 / 4 / (sizeof(float) * WALKED) / IOLK_MR * IOLK_MR, 32, 256);
+    g.hidden = smaller(IOL_K_WALKED, padded);
+    g.block_rows = clamp(
+        ctx->ops.l2_bytes * 3 / 4 / (sizeof(float) * IOL_K_WALKED) / IOLK_MR * IOLK_MR, 32, 256);
     g.max_rows = g.block_rows > max_length ? g.block_rows : max_length;
     *out_geometry = g;
 }
