@@ -33,7 +33,7 @@ struct kernel_op {
 
 static void gemm_call(any_fn *fn, const size_t *s, float *const *p)
 {
-    CALL(gemm, f32)(s[0], s[1], s[2], p[0], s[2], p[1], IOLK_NR, NULL, 0, p[2], IOLK_NR, NULL, 0);
+    CALL(gemm, f32)(s[0], s[1], s[2], p[0], s[2], p[1], IOLK_NR, NULL, 0, p[2], IOLK_NR, NULL);
 }
 static double gemm_flops(const size_t *s)
 {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/caches.h"
 #include "iolaus/context.h"
 
 static void die(const char *what)
@@ -59,6 +60,7 @@ const struct bench_machine *bench_machine(void)
         machine.isa = machine.mask >> i & 1U ? (enum iolk_isa)i : machine.isa;
     }
     iolk_ops_fill(machine.mask | 1U << IOLK_ISA_SCALAR, &machine.ops);
+    iol_ops_fit_caches(&machine.ops);
     cpu_set_t set;
     machine.threads = sched_getaffinity(0, sizeof set, &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
     return &machine;

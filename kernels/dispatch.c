@@ -94,7 +94,7 @@ enum {
 
 void iolk_ops_fill(uint32_t mask, struct iolk_ops *out_ops)
 {
-    *out_ops = (struct iolk_ops){.l2_bytes = (size_t)1 << 20};
+    *out_ops = (struct iolk_ops){.l1_bytes = (size_t)32 << 10, .l2_bytes = (size_t)1 << 20};
 #define KERNEL(op, dtype, isa)                                                                     \
     if (mask >> isa_of_##isa & 1U) {                                                               \
         out_ops->op##_##dtype = iolk_##op##_##dtype##_##isa;                                       \

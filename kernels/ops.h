@@ -20,19 +20,25 @@ enum {
     IOLK_CHUNK = 1024          /* columns of a reduction chunk over the vocabulary */
 };
 
+/* What a GEMM prefetches along the way, a hint: `lines` cache lines from `at`, spread over the
+ * call; or, where `at` is NULL, B itself, IOLK_STREAM_AHEAD floats (6 KiB) further on. */
+struct iolk_fetch {
+    const void *at;
+    size_t lines;
+    int into_l2; /* 0: through L1 */
+};
+enum { IOLK_STREAM_AHEAD = 1536 };
+
 /* C = init + A * B, one FMA chain per element in ascending k.
  *   m >= 1 rows: all that share B, the variant cuts them into tiles; n 1..IOLK_NR columns, up to
  *   IOLK_ROW_NR where m is 1; k >= 0
  *   A (m, k) ld_a      B (k, n) ld_b: a packed panel (ld_b = IOLK_NR) or any row-major matrix
  *   init NULL: chains start from 0; ld_init 0: from init[j] (a bias); else from
  *   init[i * ld_init + j] (may be C itself)      C (m, n) ld_c
- *   ahead: NULL, or memory that will be read soon; ahead_lines cache lines of it are prefetched
- *   along the way. b + IOLK_STREAM_AHEAD and no lines: B itself, 6 KiB further on, where a variant
- *   gains by it */
-enum { IOLK_STREAM_AHEAD = 1536 };
+ *   fetch: NULL, or memory that will be read soon */
 typedef void iolk_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t ld_a,
                               const float *b, size_t ld_b, const float *init, size_t ld_init,
-                              float *c, size_t ld_c, const void *ahead, size_t ahead_lines);
+                              float *c, size_t ld_c, const struct iolk_fetch *fetch);
 
 /* The kernels below fetch their own stream so many bytes ahead: narrow weights pass faster than the
  * processor's prefetcher follows. The first ones are the caller's to fetch. */
@@ -197,7 +203,7 @@ struct iolk_ops {
     IOLK_OPS(O)
 #undef O
     enum iolk_isa chosen[IOLK_OP_COUNT]; /* which ISA's variant each op got */
-    size_t l2_bytes;              /* of one core: what the driver's block sizes follow from */
+    size_t l1_bytes, l2_bytes;    /* of one core: what the driver's block sizes follow from */
     const struct iolk_fast *fast; /* NULL: exact; else the fast mode's (fast/fast.h) */
 };
 

@@ -185,10 +185,9 @@ static float chain(size_t k, const float *a, const float *b, size_t ld_b, float 
 #define GEMM(name, value)                                                                          \
     static void name(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,    \
                      size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,        \
-                     const void *ahead, size_t ahead_lines)                                        \
+                     const struct iolk_fetch *fetch)                                               \
     {                                                                                              \
-        (void)ahead;                                                                               \
-        (void)ahead_lines;                                                                         \
+        (void)fetch;                                                                               \
         kcb_fired++;                                                                               \
         for (size_t i = 0; i < m; i++) {                                                           \
             for (size_t j = 0; j < n; j++) {                                                       \

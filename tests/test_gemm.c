@@ -191,6 +191,7 @@ static void test_driver(void **state)
         iolk_ops_fill(1U << IOLK_ISA_SCALAR | 1U << isa, &ops);
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             ops.l2_bytes = s % 2 ? 0 : (size_t)1 << 20; /* 0: blocks of 32 rows */
+            ops.l1_bytes = s % 3 ? (size_t)32 << 10 : (size_t)48 << 10;
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
                 size_t m = rows[r], n = shapes[s][0], k = shapes[s][1];
                 if (m * n * k > 400000) {
@@ -282,16 +283,17 @@ static void test_rows_and_chains(void **state)
             fill(x.a, (size_t)IOLK_MR * K, KC_REAL, n);
             fill(x.turned, n * K, KC_REAL, n + 100);
             fill(x.bias, n, KC_REAL, n + 200);
-            gemm(IOLK_MR, n, K, x.a, K, x.turned, n, x.bias, 0, x.want, n, NULL, 0);
+            gemm(IOLK_MR, n, K, x.a, K, x.turned, n, x.bias, 0, x.want, n, NULL);
             for (size_t m = 1; m <= IOLK_MR; m++) {
                 for (size_t i = 0; i + m <= IOLK_MR; i++) {
-                    gemm(m, n, K, x.a + i * K, K, x.turned, n, x.bias, 0, x.got, n, NULL, 0);
+                    gemm(m, n, K, x.a + i * K, K, x.turned, n, x.bias, 0, x.got, n, NULL);
                     same(x.got, x.want + i * n, m * n, "rows of their own", m, n, K);
                 }
                 for (size_t cut = 0; cut <= K; cut += 1 + cut / 3) {
-                    gemm(m, n, cut, x.a, K, x.turned, n, x.bias, 0, x.got, n, x.b, 9);
+                    const struct iolk_fetch few = {x.b, 9, cut % 2}, many = {x.b, 700, m % 2};
+                    gemm(m, n, cut, x.a, K, x.turned, n, x.bias, 0, x.got, n, &few);
                     gemm(m, n, K - cut, x.a + cut, K, x.turned + cut * n, n, x.got, n, x.got, n,
-                         x.b, 700);
+                         &many);
                     same(x.got, x.want, m * n, "chain in two parts", m, n, cut);
                 }
             }

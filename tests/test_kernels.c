@@ -207,7 +207,7 @@ static void multiply(const struct kc_variant *row, struct product *x, bool enter
         if (enter) {
             mode = iol_fpmode_enter();
         }
-        gemm(ROWS, COLUMNS, DEPTH, x->a, DEPTH, x->b, COLUMNS, NULL, 0, x->c[t], COLUMNS, NULL, 0);
+        gemm(ROWS, COLUMNS, DEPTH, x->a, DEPTH, x->b, COLUMNS, NULL, 0, x->c[t], COLUMNS, NULL);
         if (enter) {
             iol_fpmode_leave(mode);
         }

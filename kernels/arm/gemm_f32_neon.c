@@ -151,7 +151,7 @@ BODIES(4)
 
 void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                         size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
-                        const void *ahead, size_t ahead_lines)
+                        const struct iolk_fetch *fetch)
 {
     /* Column 0: fewer than LANES columns. */
     static void (*const bodies[MAX_ROWS][7])(struct tile *) = {
@@ -161,7 +161,8 @@ void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_
         {tile_4_narrow, tile_4x1, tile_4x2, tile_4x3, tile_4x4, tile_4x5, tile_4x6}};
     assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
-    assert(!ahead_lines || ahead);
+    const char *ahead = fetch ? fetch->at : NULL;
+    const size_t lines = ahead ? fetch->lines : 0;
     /* Rows in groups of nearly equal height, columns in one or two pieces of which none is below
      * LANES wide unless n is. */
     const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS, height = m / groups, taller = m % groups;
@@ -174,8 +175,8 @@ void iolk_gemm_f32_neon(size_t m, size_t n, size_t k, const float *a, size_t ld_
         .ld_init = ld_init,
         .ld_c = ld_c,
         .ahead = ahead,
-        .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
-        .rate = turns ? (ahead_lines + turns - 1) / turns : 0,
+        .ahead_end = lines ? ahead + lines * LINE : ahead,
+        .rate = turns ? (lines + turns - 1) / turns : 0,
     };
     for (size_t g = 0, i = 0, rows; g < groups; g++, i += rows) {
         rows = height + (g < taller ? 1 : 0);

@@ -128,6 +128,8 @@ struct block {
 };
 
 /* Few rows wait for the keys and values themselves, which then fetch their own streams. */
+static const struct iolk_fetch own_stream = {.at = NULL};
+
 static bool keys_are_far(const struct iol_attention *call)
 {
     const struct iol_heads *heads = call->heads;
@@ -167,7 +169,7 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
                 call->ops->gemm_f32(m, smaller(seen - j, IOLK_NR), d, b->q + r * call->ld_q,
                                     call->ld_q, kt + j * d, ld_panel, NULL, 0,
                                     b->scores + r * b->ld_s + column + j, b->ld_s,
-                                    b->far_keys ? kt + j * d + IOLK_STREAM_AHEAD : NULL, 0);
+                                    b->far_keys ? &own_stream : NULL);
             }
         }
     }
@@ -204,7 +206,7 @@ static void mix_values(const struct block *b, const struct iol_keys *keys, size_
             call->ops->gemm_f32(
                 smaller(b->rows - r, step), n, own ? common_keys(b, r) : keys->count,
                 b->scores + r * b->ld_s + column, b->ld_s, v + c, keys->ld_v, column ? z : NULL,
-                call->ld_z, z, call->ld_z, b->far_keys ? v + c + IOLK_STREAM_AHEAD : NULL, 0);
+                call->ld_z, z, call->ld_z, b->far_keys ? &own_stream : NULL);
             fetch_piece(b->fetch);
         }
     }

@@ -82,14 +82,13 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         /* The next panel is fetched while this one is used. Rows of a single tile are bound by the
          * stream of weights itself: they fetch that, further on; one row gains nothing by it. */
         const bool single = x->rows <= IOLK_MR;
-        const float *next = x->rows == 1           ? NULL
-                            : single               ? panel + IOLK_STREAM_AHEAD
-                            : p + 1 < x->panel_end ? panel + IOLK_NR * b->k
-                                                   : x->after;
+        const float *next = p + 1 < x->panel_end ? panel + IOLK_NR * b->k : x->after;
+        const struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, lines);
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         float *c = x->c + (p - x->panel) * IOLK_NR;
         ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,
-                      x->from_c ? ld_c : 0, c, ld_c, next, next && !single ? lines : 0);
+                      x->from_c ? ld_c : 0, c, ld_c,
+                      x->rows > 1 && (single || next) ? &fetch : NULL);
     }
 }
 
@@ -166,7 +165,7 @@ void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t
     const size_t last = panel_end * IOLK_NR < b->n ? panel_end * IOLK_NR : b->n;
     *flops += 2 * (uint64_t)m * (last - part->panel_begin * IOLK_NR) * depth;
     if (ops->fast && b->pairs) {
-        iol_gemm_pairs(ops->fast, m, a, ld_a, b, part, c, ld_c);
+        iol_gemm_pairs(ops, m, a, ld_a, b, part, c, ld_c);
         return;
     }
     if (b->dtype != IOL_PANEL_F32) {

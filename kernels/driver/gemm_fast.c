@@ -41,9 +41,8 @@ struct piece {
     int from_c;
 };
 
-static void multiply(const struct iolk_fast *fast, const struct piece *x,
-                     const struct iol_packed *b, const struct iol_gemm_part *part, size_t panel_end,
-                     size_t ld_c)
+static void multiply(const struct iolk_ops *ops, const struct piece *x, const struct iol_packed *b,
+                     const struct iol_gemm_part *part, size_t panel_end, size_t ld_c)
 {
     const size_t pairs = b->k / 2 + b->k % 2, depth = x->pair1 - x->pair0;
     const size_t tiles = (x->rows + IOLK_MR - 1) / IOLK_MR, lines = depth * IOLK_NR / 16;
@@ -57,9 +56,11 @@ static void multiply(const struct iolk_fast *fast, const struct piece *x,
             const size_t row = x->rows * t / tiles, rows = x->rows * (t + 1) / tiles - row;
             const size_t line0 = lines * t / tiles, line1 = lines * (t + 1) / tiles;
             float *c = x->c + row * ld_c + (p - part->panel_begin) * IOLK_NR;
-            fast->gemm_bf16dot(rows, n, depth, x->a + row * depth, depth, panel,
-                               x->from_c ? c : bias, x->from_c ? ld_c : 0, c, ld_c,
-                               next ? next + line0 * 16 : NULL, next ? line1 - line0 : 0);
+            const struct iolk_fetch fetch =
+                iol_fetch(ops, x->rows, next ? next + line0 * 16 : NULL, line1 - line0);
+            ops->fast->gemm_bf16dot(rows, n, depth, x->a + row * depth, depth, panel,
+                                    x->from_c ? c : bias, x->from_c ? ld_c : 0, c, ld_c,
+                                    next ? &fetch : NULL);
         }
     }
 }
@@ -77,7 +78,7 @@ static void round_row(const struct iolk_fast *fast, const float *a, size_t k0, s
     fast->round_bf16(k1 - k0, a, out + (k0 - 2 * pair0));
 }
 
-void iol_gemm_pairs(const struct iolk_fast *fast, size_t m, const float *a, size_t ld_a,
+void iol_gemm_pairs(const struct iolk_ops *ops, size_t m, const float *a, size_t ld_a,
                     const struct iol_packed *b, const struct iol_gemm_part *part, float *c,
                     size_t ld_c)
 {
@@ -101,10 +102,10 @@ void iol_gemm_pairs(const struct iolk_fast *fast, size_t m, const float *a, size
             const size_t k0 = 2 * x.pair0 > k_begin ? 2 * x.pair0 : k_begin,
                          k1 = 2 * x.pair1 < k_end ? 2 * x.pair1 : k_end;
             for (size_t r = 0; r < rows; r++) {
-                round_row(fast, a + (row + r) * ld_a + (k0 - k_begin), k0, k1, x.pair0, x.pair1,
-                          rounded + r * 2 * (x.pair1 - x.pair0));
+                round_row(ops->fast, a + (row + r) * ld_a + (k0 - k_begin), k0, k1, x.pair0,
+                          x.pair1, rounded + r * 2 * (x.pair1 - x.pair0));
             }
-            multiply(fast, &x, b, part, panel_end, ld_c);
+            multiply(ops, &x, b, part, panel_end, ld_c);
         }
     }
 }

@@ -18,7 +18,7 @@ void iol_pairs_fill(const struct iol_packed *packed, float *row, uint32_t *out_p
 /* As iol_gemm_block, over packed->pairs. A row of C has the same bits whatever m and the
  * boundaries of panels; slices of k that begin at even columns change nothing either. The rows of A
  * are rounded a block at a time, on the stack (97 KiB). Thread-safe. */
-void iol_gemm_pairs(const struct iolk_fast *fast, size_t m, const float *a, size_t ld_a,
+void iol_gemm_pairs(const struct iolk_ops *ops, size_t m, const float *a, size_t ld_a,
                     const struct iol_packed *b, const struct iol_gemm_part *part, float *c,
                     size_t ld_c);
 

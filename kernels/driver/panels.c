@@ -332,9 +332,9 @@ static void slice_product(const struct iolk_ops *ops, const struct slice *x, siz
         gemm(first_rows, n, x->k0, x->k1, x->a, ld_a, panel_of(b, p * IOLK_NR), 0,
              x->from_c ? to : bias, x->from_c ? ld_c : 0, to, ld_c, widened);
         to += first_rows * ld_c;
+        const struct iolk_fetch fetch = iol_fetch(ops, rest, next, lines);
         ops->gemm_f32(rest, n, depth, x->a + first_rows * ld_a, ld_a, widened, IOLK_NR,
-                      x->from_c ? to : bias, x->from_c ? ld_c : 0, to, ld_c, next,
-                      next ? lines : 0);
+                      x->from_c ? to : bias, x->from_c ? ld_c : 0, to, ld_c, next ? &fetch : NULL);
     }
 }
 

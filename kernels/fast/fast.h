@@ -14,10 +14,10 @@
  * additions in f32, denormals taken as zero.
  *   m 1..IOLK_MR rows, n 1..IOLK_NR columns
  *   A (m, pairs) ld_a words, a word = bf16 of the even k in the low half, of the odd k in the high
- *   B (pairs, IOLK_NR) words: one panel      init, C, ahead: as in gemm_f32 */
+ *   B (pairs, IOLK_NR) words: one panel      init, C, fetch: as in gemm_f32 */
 typedef void iolk_gemm_bf16dot_fn(size_t m, size_t n, size_t pairs, const uint32_t *a, size_t ld_a,
                                   const uint32_t *b, const float *init, size_t ld_init, float *c,
-                                  size_t ld_c, const void *ahead, size_t ahead_lines);
+                                  size_t ld_c, const struct iolk_fetch *fetch);
 /* out[i] = bf16 nearest to x[i], ties to even; denormals become zero. */
 typedef void iolk_round_bf16_fn(size_t n, const float *restrict x, uint16_t *restrict out);
 

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <immintrin.h>
+#include <stdbool.h>
 
 enum { LANES = 16, UNROLL = 4, LINE = 64 };
 
@@ -24,6 +25,7 @@ struct tile {
     __mmask16 columns[3]; /* that are there, per vector */
     const char *ahead, *ahead_end;
     size_t rate; /* lines prefetched every UNROLL steps */
+    bool into_l2;
 };
 
 #define ROWS8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
@@ -78,7 +80,11 @@ static inline __attribute__((always_inline)) void run(const size_t m, const stru
     size_t l = 0;
     while (pairs - l >= UNROLL) {
         for (size_t i = t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
-            _mm_prefetch(ahead, _MM_HINT_T0);
+            if (t->into_l2) {
+                _mm_prefetch(ahead, _MM_HINT_T1);
+            } else {
+                _mm_prefetch(ahead, _MM_HINT_T0);
+            }
         }
         STEP STEP STEP STEP
     }
@@ -119,11 +125,12 @@ static __mmask16 present(size_t n, size_t vector)
 
 void iolk_gemm_bf16dot_avx512bf16(size_t m, size_t n, size_t pairs, const uint32_t *a, size_t ld_a,
                                   const uint32_t *b, const float *init, size_t ld_init, float *c,
-                                  size_t ld_c, const void *ahead, size_t ahead_lines)
+                                  size_t ld_c, const struct iolk_fetch *fetch)
 {
     assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
     assert(m == 1 || (ld_a >= pairs && ld_c >= n));
-    assert(!ahead_lines || ahead);
+    const char *ahead = fetch ? fetch->at : NULL;
+    const size_t lines = ahead ? fetch->lines : 0;
     const size_t turns = pairs / UNROLL;
     const struct tile t = {
         .pairs = pairs,
@@ -136,8 +143,9 @@ void iolk_gemm_bf16dot_avx512bf16(size_t m, size_t n, size_t pairs, const uint32
         .c = c,
         .columns = {present(n, 0), present(n, 1), present(n, 2)},
         .ahead = ahead,
-        .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
-        .rate = turns ? (ahead_lines + turns - 1) / turns : 0,
+        .ahead_end = lines ? ahead + lines * LINE : ahead,
+        .rate = turns ? (lines + turns - 1) / turns : 0,
+        .into_l2 = fetch && fetch->into_l2,
     };
     bodies[m - 1](&t);
 }

@@ -1,7 +1,7 @@
 /* gemm_f32_scalar: blocks of 2 rows and 4 columns, eight independent chains in scalar registers:
  *   for k: chain[r][s] = fma(a[r][k], b[k][s], chain[r][s])
  * At the edges a block repeats the last row or column and drops the copies.
- * Registers: 8 chains, 4 of B, 2 of A. `ahead` is a hint and is not taken. */
+ * Registers: 8 chains, 4 of B, 2 of A. `fetch` is a hint and is not taken. */
 #include "../ops.h"
 
 #include <assert.h>
@@ -12,12 +12,11 @@ enum { ROWS = 2, COLUMNS = 4 };
 
 void iolk_gemm_f32_scalar(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                           size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
-                          const void *ahead, size_t ahead_lines)
+                          const struct iolk_fetch *fetch)
 {
     assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
-    (void)ahead;
-    (void)ahead_lines;
+    (void)fetch;
     for (size_t i = 0; i < m; i += ROWS) {
         const size_t last_row = m - i - 1;
         const size_t row0 = i, row1 = i + (last_row >= 1 ? 1 : 0);

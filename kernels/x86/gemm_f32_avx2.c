@@ -27,9 +27,10 @@ struct tiles {
     const float *beside; /* C to the right of the first tile */
     size_t last;         /* first column of the last vector */
     __m256i mask;        /* columns present, where there are fewer than LANES */
-    const char *ahead;   /* prefetched to L2: `rate` lines every UNROLL steps, up to ahead_end */
+    const char *ahead;   /* prefetched: `rate` lines every UNROLL steps, up to ahead_end */
     const char *ahead_end;
     size_t rate;
+    bool into_l2;
 };
 
 #define ROWS6(X)       X(0) X(1) X(2) X(3) X(4) X(5)
@@ -190,7 +191,11 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
         for (; left >= UNROLL; left -= UNROLL, a0 += UNROLL, a3 += UNROLL) {
             IN_MEMORY();
             for (size_t i = t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
-                _mm_prefetch(ahead, _MM_HINT_T0);
+                if (t->into_l2) {
+                    _mm_prefetch(ahead, _MM_HINT_T1);
+                } else {
+                    _mm_prefetch(ahead, _MM_HINT_T0);
+                }
             }
             if (touches) {
                 touch_row(touch, vectors);
@@ -300,11 +305,12 @@ static void run_rows(size_t count, size_t rows, size_t n, const struct tiles *at
 
 void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                         size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
-                        const void *ahead, size_t ahead_lines)
+                        const struct iolk_fetch *fetch)
 {
     assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
-    assert(!ahead_lines || ahead);
+    const char *ahead = fetch ? fetch->at : NULL;
+    const size_t lines = ahead ? fetch->lines : 0;
     /* Groups of equal height: 8 rows are 4 + 4. The first `taller` have a row more than the rest.
      */
     const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS, height = m / groups, taller = m % groups;
@@ -324,8 +330,9 @@ void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_
         .c = c,
         .mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane),
         .ahead = ahead,
-        .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
-        .rate = turns ? (ahead_lines + turns - 1) / turns : 0,
+        .ahead_end = lines ? ahead + lines * LINE : ahead,
+        .rate = turns ? (lines + turns - 1) / turns : 0,
+        .into_l2 = fetch && fetch->into_l2,
     };
     struct tiles at = t;
     if (taller) {

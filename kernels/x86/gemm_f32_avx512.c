@@ -28,6 +28,7 @@ struct tiles {
     const char *ahead; /* prefetched, up to ahead_end: so many lines before each of UNROLL steps */
     const char *ahead_end;
     size_t rate[UNROLL];
+    bool into_l2;
 };
 
 #define ROWS8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
@@ -56,11 +57,27 @@ static inline __attribute__((always_inline)) void touch_row(const float *c, cons
  * here on. */
 #define IN_MEMORY() __asm__ volatile("" : : : "memory")
 
-/* m, vectors, masked and own are constants in every caller: what they exclude is not compiled. own:
- * what is fetched is B itself, further on, with nothing to count. Fetches go to L1 even where the
- * next panel is larger than that: those to L2 bring less where translations are cold. */
-static inline __attribute__((always_inline)) void
-run(const size_t m, const size_t vectors, const bool masked, const bool own, struct tiles *t)
+/* What a body fetches: what *t says; B itself, further on, with nothing to count, through L1 or
+ * into L2. */
+enum source { AHEAD, OWN_L1, OWN_L2 };
+
+static inline __attribute__((always_inline)) void touch_own(const float *b, const size_t vectors,
+                                                            const enum source source)
+{
+    if (source == OWN_L1) {
+        touch_row(b + IOLK_STREAM_AHEAD, vectors);
+    } else if (source == OWN_L2) {
+        for (size_t v = 0; v < vectors; v++) {
+            _mm_prefetch((const char *)(b + IOLK_STREAM_AHEAD + LANES * v), _MM_HINT_T1);
+        }
+    }
+}
+
+/* m, vectors, masked and source are constants in every caller: what they exclude is not compiled.
+ */
+static inline __attribute__((always_inline)) void run(const size_t m, const size_t vectors,
+                                                      const bool masked, const enum source source,
+                                                      struct tiles *t)
 {
     const size_t k = t->k, ld_a = t->ld_a, ld_b = t->ld_b, ld_c = t->ld_c,
                  row_bytes = ld_a * sizeof(float), three_rows = 3 * row_bytes;
@@ -126,15 +143,17 @@ run(const size_t m, const size_t vectors, const bool masked, const bool own, str
         ROW(5, step)                                                                               \
         ROW(6, step)                                                                               \
         ROW(7, step)                                                                               \
-        if (own) {                                                                                 \
-            touch_row(b + IOLK_STREAM_AHEAD, vectors);                                             \
-        }                                                                                          \
+        touch_own(b, vectors, source);                                                             \
         b += ld_b;                                                                                 \
         __asm__ volatile("" : "+r"(b));                                                            \
     }
 #define FETCH(lines)                                                                               \
-    for (size_t i = own ? 0 : lines; i && ahead < t->ahead_end; i--, ahead += LINE) {              \
-        _mm_prefetch(ahead, _MM_HINT_T0);                                                          \
+    for (size_t i = source == AHEAD ? lines : 0; i && ahead < t->ahead_end; i--, ahead += LINE) {  \
+        if (t->into_l2) {                                                                          \
+            _mm_prefetch(ahead, _MM_HINT_T1);                                                      \
+        } else {                                                                                   \
+            _mm_prefetch(ahead, _MM_HINT_T0);                                                      \
+        }                                                                                          \
     }
 #define FINISH(r)                                                                                  \
     if (r < m) {                                                                                   \
@@ -214,28 +233,32 @@ run(const size_t m, const size_t vectors, const bool masked, const bool own, str
 #define BODIES(m)                                                                                  \
     static void tile_##m##x48(struct tiles *t)                                                     \
     {                                                                                              \
-        run(m, 3, false, false, t);                                                                \
+        run(m, 3, false, AHEAD, t);                                                                \
     }                                                                                              \
     static void tile_##m##x48_own(struct tiles *t)                                                 \
     {                                                                                              \
-        run(m, 3, false, true, t);                                                                 \
+        run(m, 3, false, OWN_L1, t);                                                               \
+    }                                                                                              \
+    static void tile_##m##x48_own_l2(struct tiles *t)                                              \
+    {                                                                                              \
+        run(m, 3, false, OWN_L2, t);                                                               \
     }                                                                                              \
     static void tile_##m##x16_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 1, true, false, t);                                                                 \
+        run(m, 1, true, AHEAD, t);                                                                 \
     }                                                                                              \
     static void tile_##m##x32_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 2, true, false, t);                                                                 \
+        run(m, 2, true, AHEAD, t);                                                                 \
     }                                                                                              \
     static void tile_##m##x48_masked(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, 3, true, false, t);                                                                 \
+        run(m, 3, true, AHEAD, t);                                                                 \
     }
 #define ROW_OF_TABLE(m)                                                                            \
     {                                                                                              \
         tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked,           \
-            tile_##m##x48_own                                                                      \
+            tile_##m##x48_own, tile_##m##x48_own_l2                                                \
     }
 
 BODIES(1)
@@ -247,8 +270,8 @@ BODIES(6)
 BODIES(7)
 BODIES(8)
 
-enum { OWN = 4 };
-static void (*const bodies[IOLK_MR][OWN + 1])(struct tiles *) = {
+enum { OWN = 4, WIDTHS = 6 };
+static void (*const bodies[IOLK_MR][WIDTHS])(struct tiles *) = {
     ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
     ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
 
@@ -303,19 +326,20 @@ static void (*const wide_rows[])(const struct tiles *, bool) = {row_of_4, row_of
 
 void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                           size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
-                          const void *ahead, size_t ahead_lines)
+                          const struct iolk_fetch *fetch)
 {
     assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
-    assert(!ahead_lines || ahead);
-    const bool own = ahead == b + IOLK_STREAM_AHEAD && !ahead_lines;
+    const bool own = fetch && !fetch->at;
+    const char *ahead = fetch ? fetch->at : NULL;
+    const size_t lines = ahead ? fetch->lines : 0;
     /* Tiles of equal height: 12 rows are 6 + 6. The first `taller` have a row more than the rest.
      */
     const size_t count = (m + IOLK_MR - 1) / IOLK_MR, height = m / count, taller = m % count;
     const size_t vectors = (n + LANES - 1) / LANES, turns = k / UNROLL * count;
     /* Many lines at once would keep the loads of B waiting: three or more in UNROLL steps go step
      * by step, and evenly: memory that has nothing to do for a while is short of time later. */
-    const size_t rate = turns ? (ahead_lines + turns - 1) / turns : 0;
+    const size_t rate = turns ? (lines + turns - 1) / turns : 0;
     const bool often = rate >= UNROLL - 1;
     struct tiles t = {
         .k = k,
@@ -330,7 +354,8 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         .beside = c + n,
         .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
         .ahead = ahead,
-        .ahead_end = ahead_lines ? (const char *)ahead + ahead_lines * LINE : ahead,
+        .ahead_end = lines ? ahead + lines * LINE : ahead,
+        .into_l2 = fetch && fetch->into_l2,
         .rate = {often ? (rate + 3) / UNROLL : rate, often ? (rate + 1) / UNROLL : 0,
                  often ? (rate + 2) / UNROLL : 0, often ? rate / UNROLL : 0},
     };
@@ -338,7 +363,10 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         wide_rows[vectors - 4](&t, own);
         return;
     }
-    const size_t width = n < IOLK_NR ? vectors : own && ld_b == IOLK_NR ? OWN : 0;
+    const size_t width = n < IOLK_NR               ? vectors
+                         : !own || ld_b != IOLK_NR ? 0
+                         : t.into_l2               ? OWN + 1
+                                                   : OWN;
     if (taller) {
         t.count = taller;
         t.rest = count - taller;

@@ -28,7 +28,7 @@ static double exact_turn(const struct iolk_ops *ops, struct probe *x)
     const double begin = thread_seconds();
     for (int i = 0; i < PROBE_CALLS; i++) {
         ops->gemm_f32(IOLK_MR, IOLK_NR, PROBE_K, x->a, PROBE_K, x->b, IOLK_NR, NULL, 0, x->c,
-                      IOLK_NR, NULL, 0);
+                      IOLK_NR, NULL);
     }
     return thread_seconds() - begin;
 }
@@ -38,7 +38,7 @@ static double fast_turn(const struct iolk_fast *fast, struct probe *x)
     const double begin = thread_seconds();
     for (int i = 0; i < PROBE_CALLS; i++) {
         fast->gemm_bf16dot(IOLK_MR, IOLK_NR, PROBE_K / 2, x->a_pairs, PROBE_K / 2, x->b_pairs, NULL,
-                           0, x->c, IOLK_NR, NULL, 0);
+                           0, x->c, IOLK_NR, NULL);
     }
     return thread_seconds() - begin;
 }

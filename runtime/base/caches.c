@@ -63,3 +63,10 @@ size_t iol_cache_bytes(const char *root, int level)
     long bytes = *root || level < 1 || level > 3 ? 0 : sysconf(names[level - 1]);
     return bytes > 0 ? (size_t)bytes : 0;
 }
+
+void iol_ops_fit_caches(struct iolk_ops *ops)
+{
+    const size_t l1 = iol_cache_bytes("", 1), l2 = iol_cache_bytes("", 2);
+    ops->l1_bytes = l1 >= 16 * 1024 ? l1 : (size_t)32 * 1024;
+    ops->l2_bytes = l2 >= 256 * 1024 ? l2 : (size_t)512 * 1024;
+}

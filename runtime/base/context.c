@@ -130,8 +130,7 @@ enum iol_status iol_ctx_open(const struct iol_ctx_settings *settings, struct iol
         ctx->isa = mask >> i & 1U ? (enum iolk_isa)i : ctx->isa;
     }
     iolk_ops_fill(mask, &ctx->ops);
-    const size_t l2 = iol_cache_bytes("", 2);
-    ctx->ops.l2_bytes = l2 >= 256 * 1024 ? l2 : (size_t)512 * 1024;
+    iol_ops_fit_caches(&ctx->ops);
     IOL_TRY(choose_arithmetic(settings ? settings->arithmetic : NULL, ctx));
     *out_ctx = ctx;
     ctx = NULL;

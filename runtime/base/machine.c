@@ -50,7 +50,7 @@ static double probe_thread(const struct iol_ctx *ctx, double seconds)
     do {
         for (int i = 0; i < PROBE_CALLS; i++) {
             ctx->ops.gemm_f32(IOLK_MR, IOLK_NR, PROBE_K, a, PROBE_K, b, IOLK_NR, NULL, 0, c,
-                              IOLK_NR, NULL, 0);
+                              IOLK_NR, NULL);
         }
         flops += (uint64_t)2 * IOLK_MR * IOLK_NR * PROBE_K * PROBE_CALLS;
         now = thread_seconds();
