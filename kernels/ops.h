@@ -21,7 +21,8 @@ enum {
 };
 
 /* What a GEMM prefetches along the way, a hint: `lines` cache lines from `at`, spread over the
- * call; or, where `at` is NULL, B itself, IOLK_STREAM_AHEAD floats (6 KiB) further on. */
+ * call; or, where `at` is NULL, B itself further on, by IOLK_STREAM_AHEAD floats (6 KiB), or by a
+ * panel if the variant passes B several times. */
 struct iolk_fetch {
     const void *at;
     size_t lines;

@@ -31,6 +31,8 @@ struct tiles {
     const char *ahead_end;
     size_t rate;
     bool into_l2;
+    bool own;    /* 5 or 6 rows that fetch B itself */
+    size_t next; /* floats from a weight to the one in its place in the next panel */
 };
 
 #define ROWS6(X)       X(0) X(1) X(2) X(3) X(4) X(5)
@@ -60,9 +62,11 @@ static inline __attribute__((always_inline)) void touch_row(const float *c, cons
  * here on. */
 #define IN_MEMORY() __asm__ volatile("" : : : "memory")
 
-/* m, vectors and masked are constants in every caller: what they exclude is not compiled. */
-static inline __attribute__((always_inline)) void run(const size_t m, const size_t vectors,
-                                                      const bool masked, struct tiles *t)
+/* m, vectors, masked and own are constants in every caller: what they exclude is not compiled. own:
+ * B is passed several times, a part of its columns each time, so what is fetched is the same part
+ * of the next panel, with nothing to count. */
+static inline __attribute__((always_inline)) void
+run(const size_t m, const size_t vectors, const bool masked, const bool own, struct tiles *t)
 {
     const size_t ld_a = t->ld_a, ld_b = t->ld_b, last = t->last, row_bytes = ld_a * sizeof(float);
     const bool in_place = t->init == t->c;
@@ -139,6 +143,9 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
             SPREAD_1(ar1, step);                                                                   \
         }                                                                                          \
         VECTORS6(COLUMN, 0)                                                                        \
+    }                                                                                              \
+    if (own) {                                                                                     \
+        _mm_prefetch((const char *)(b + t->next), _MM_HINT_T1);                                    \
     }                                                                                              \
     b += ld_b;                                                                                     \
     __asm__ volatile("" : "+r"(b));
@@ -243,12 +250,12 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
 #define BODY(m, vectors)                                                                           \
     static void tile_##m##x##vectors(struct tiles *t)                                              \
     {                                                                                              \
-        run(m, vectors, false, t);                                                                 \
+        run(m, vectors, false, false, t);                                                          \
     }
 #define BODIES(m)                                                                                  \
     static void tile_##m##_masked(struct tiles *t)                                                 \
     {                                                                                              \
-        run(m, 1, true, t);                                                                        \
+        run(m, 1, true, false, t);                                                                 \
     }                                                                                              \
     BODY(m, 1) BODY(m, 2)
 BODIES(1)
@@ -268,6 +275,14 @@ BODY(2, 6)
 BODY(3, 3)
 BODY(4, 3)
 
+#define OWN_BODY(m, vectors)                                                                       \
+    static void tile_##m##x##vectors##_own(struct tiles *t)                                        \
+    {                                                                                              \
+        run(m, vectors, false, true, t);                                                           \
+    }
+OWN_BODY(5, 2)
+OWN_BODY(6, 2)
+
 /* Widest tile of so many rows. */
 static size_t widest(size_t rows)
 {
@@ -285,6 +300,8 @@ static void run_rows(size_t count, size_t rows, size_t n, const struct tiles *at
         {tile_4_masked, tile_4x1, tile_4x2, tile_4x3, 0, 0, 0},
         {tile_5_masked, tile_5x1, tile_5x2, 0, 0, 0, 0},
         {tile_6_masked, tile_6x1, tile_6x2, 0, 0, 0, 0}};
+    static void (*const own_bodies[MAX_ROWS])(struct tiles *) = {0,           0, 0, 0, tile_5x2_own,
+                                                                 tile_6x2_own};
     const size_t most = widest(rows);
     for (size_t j = 0, columns; j < n; j += columns) {
         /* No piece is below LANES wide unless n is. */
@@ -299,7 +316,11 @@ static void run_rows(size_t count, size_t rows, size_t n, const struct tiles *at
         t->c = at->c + j;
         t->beside = t->c + columns;
         t->last = columns < LANES ? 0 : columns - LANES;
-        bodies[rows - 1][columns < LANES ? 0 : (columns + LANES - 1) / LANES](t);
+        if (t->own && columns == most) {
+            own_bodies[rows - 1](t);
+        } else {
+            bodies[rows - 1][columns < LANES ? 0 : (columns + LANES - 1) / LANES](t);
+        }
     }
 }
 
@@ -333,6 +354,8 @@ void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_
         .ahead_end = lines ? ahead + lines * LINE : ahead,
         .rate = turns ? (lines + turns - 1) / turns : 0,
         .into_l2 = fetch && fetch->into_l2,
+        .own = fetch && !fetch->at && height > 4 && ld_b == IOLK_NR,
+        .next = k * IOLK_NR,
     };
     struct tiles at = t;
     if (taller) {
