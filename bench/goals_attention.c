@@ -9,14 +9,14 @@
 #include "goals.h"
 #include "peers/python_peer.h"
 
-enum { MIN_ROUNDS = 9, MAX_CELLS = 1200 };
+enum { MIN_ROUNDS = 9, MOST_LOST = 27, MAX_CELLS = 1200 };
 static const double batch_seconds = 2e-3, close_enough = 0.02;
 
 enum measure { SHARE, OVER_TORCH, SPEED_UP, MEASURES };
 
 struct attention_cell {
     struct attention_shape shape;
-    size_t threads, rounds;
+    size_t threads, rounds, lost;
     bool measured, disturbed;
     struct bench_interval of[MEASURES]; /* NaN: not measured here */
 };
@@ -79,7 +79,8 @@ static double our_turn(struct cell_run *run, struct iol_team *team, size_t clock
     return (bench_clock(clock_threads) - begin) / (double)run->calls;
 }
 
-static void one_round(struct attention_cell *cell, struct cell_run *run, struct iol_team *team,
+/* False: its threads did not have their processors; nothing is kept. */
+static bool one_round(struct attention_cell *cell, struct cell_run *run, struct iol_team *team,
                       size_t round)
 {
     const enum iolk_isa isa = bench_machine()->isa;
@@ -88,12 +89,18 @@ static void one_round(struct attention_cell *cell, struct cell_run *run, struct 
     if (run->torch && round % 2 == 0) {
         torch = python_turn(run->torch, run->torch_calls) / (double)run->torch_calls;
     }
+    if (!bench_await_processors(cell->threads)) {
+        return false;
+    }
     before = bench_peak_sample(isa, 1, 2e-4);
     one = ours = our_turn(run, NULL, cell->threads);
     if (cell->threads == 1) {
         add(cell, run, SHARE, flops / ours * 2 / (before + bench_peak_sample(isa, 1, 2e-4)));
     } else {
         ours = our_turn(run, team, cell->threads);
+        if (bench_processors(cell->threads) < bench_enough * (double)cell->threads) {
+            return false;
+        }
         add(cell, run, SPEED_UP, one / ours);
     }
     if (run->torch && round % 2 == 1) {
@@ -102,6 +109,7 @@ static void one_round(struct attention_cell *cell, struct cell_run *run, struct 
     if (run->torch) {
         add(cell, run, OVER_TORCH, torch / ours);
     }
+    return true;
 }
 
 static bool close_to_median(const struct bench_interval *x)
@@ -153,18 +161,24 @@ static bool measure_cell(struct attention_cell *cell, struct iol_team *team, dou
     const bool right = open_torch(cell, &run);
     const double begin = iol_seconds(), foreign = goal_foreign_seconds();
     run.calls = bench_batch_size(attention_run, &run.call, batch_seconds);
-    for (cell->rounds = 0; right; cell->rounds++) {
+    while (right) {
         const bool narrow = close_to_median(&cell->of[SHARE]) &&
                             close_to_median(&cell->of[OVER_TORCH]) &&
                             close_to_median(&cell->of[SPEED_UP]);
-        if (cell->rounds >= MIN_ROUNDS && (narrow || iol_seconds() - begin > seconds)) {
+        if ((cell->rounds >= MIN_ROUNDS && (narrow || iol_seconds() - begin > seconds)) ||
+            cell->lost > MOST_LOST) {
             break;
         }
-        one_round(cell, &run, team, cell->rounds);
+        if (one_round(cell, &run, team, cell->rounds + cell->lost)) {
+            cell->rounds++;
+        } else {
+            cell->lost++;
+        }
     }
     cell->measured = right;
     cell->disturbed =
-        cell->threads > 1 && (goal_foreign_seconds() - foreign) > 0.1 * (iol_seconds() - begin);
+        cell->threads > 1 && (cell->rounds < MIN_ROUNDS ||
+                              (goal_foreign_seconds() - foreign) > 0.1 * (iol_seconds() - begin));
     python_close(run.torch);
     for (size_t i = 0; i < MEASURES; i++) {
         bench_samples_free(&run.samples[i]);
@@ -186,8 +200,11 @@ static void print_cell(const struct attention_cell *cell)
             printf(" %.3f %s [%.3f %.3f]", x->median, texts[i], x->low, x->high);
         }
     }
-    printf("; %zu rounds%s\n", cell->rounds,
-           cell->disturbed ? ", disturbed by other processes" : "");
+    printf("; %zu rounds", cell->rounds);
+    if (cell->lost) {
+        printf(", %zu without a processor per thread", cell->lost);
+    }
+    printf("%s\n", cell->disturbed ? ", disturbed by others" : "");
     fflush(stdout);
 }
 

@@ -148,6 +148,7 @@ static void measure_cell(const struct goal_options *options, struct cell_run *ru
     const double flops = 2 * (double)cell->m * (double)cell->shape->k * (double)cell->shape->n;
     const double bytes = 4 * (double)cell->shape->k * (double)cell->shape->n;
     for (size_t round = 0; round < MAX_ROUNDS; round++) {
+        (void)bench_await_processors(cell->threads); /* everybody's turns suffer alike */
         one_round(run, cell, round);
         unsigned best = best_peer(run);
         if (round == 2) { /* who is far behind leaves; the floor is against oneDNN, which stays */

@@ -36,6 +36,13 @@ double bench_foreign_seconds(void);
 /* f32 FMA rate of `threads` threads now, FLOP/s: independent chains in registers for about
  * `seconds`; no kernel of ours is involved. 0 where this architecture has no such loop. */
 double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds);
+/* How many processors `threads` threads have now: their FMA rate over that of one. A host may put
+ * the processors of a virtual machine on one core, and no clock in it shows that. `threads` where
+ * this architecture has no such loop. */
+double bench_processors(size_t threads);
+static const double bench_enough = 0.9; /* processors per thread */
+/* Whether each thread has enough of one; waits for it, a minute at most in a whole run. */
+bool bench_await_processors(size_t threads);
 /* Read bandwidth from DRAM of `threads` threads now, bytes/s: a window of a buffer larger than any
  * cache. 0: no memory. */
 double bench_read_sample(size_t threads);

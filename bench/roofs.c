@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/base.h"
 #include "base/caches.h"
@@ -105,6 +106,30 @@ double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds)
 #pragma omp parallel num_threads((int)threads) reduction(+ : sum)
     sum += peak_thread(isa, threads, seconds, reading);
     return sum;
+}
+
+double bench_processors(size_t threads)
+{
+    const enum iolk_isa isa = bench_machine()->isa;
+    const double seconds = 3e-4, one = bench_peak_sample(isa, 1, seconds);
+    return one > 0 ? bench_peak_sample(isa, threads, seconds) / one : (double)threads;
+}
+
+bool bench_await_processors(size_t threads)
+{
+    static double patience = 60;
+    const struct timespec pause = {.tv_nsec = 200000000};
+    const double enough = bench_enough * (double)threads;
+    while (threads > 1 && bench_processors(threads) < enough &&
+           bench_processors(threads) < enough) {
+        if (patience <= 0) {
+            return false;
+        }
+        const double begin = iol_seconds();
+        nanosleep(&pause, NULL);
+        patience -= iol_seconds() - begin;
+    }
+    return true;
 }
 
 enum { READ_BYTES = 1 << 29, READ_WINDOW = 1 << 23 };
