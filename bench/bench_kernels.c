@@ -61,7 +61,8 @@ static double widen_flops(const size_t *s)
 #define WIDENED(dtype)                                                                             \
     static void gemm_##dtype##_call(any_fn *fn, const size_t *s, float *const *p)                  \
     {                                                                                              \
-        CALL(gemm, dtype)(s[0], s[1], 0, s[2], p[0], s[2], p[4], 0, NULL, 0, p[2], IOLK_NR, NULL); \
+        CALL(gemm, dtype)                                                                          \
+        (s[0], s[1], 0, s[2], p[0], s[2], p[4], 0, 0, NULL, 0, p[2], IOLK_NR, NULL);               \
     }                                                                                              \
     static double gemm_##dtype##_bytes(const size_t *s)                                            \
     {                                                                                              \

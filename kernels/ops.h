@@ -51,10 +51,11 @@ enum { IOLK_PANEL_AHEAD = 4096 };
  *   panels of columns, the second one panel_bytes after the first
  *   A (m, k1 - k0) ld_a: its column 0 belongs to k0
  *   panel: one whole panel, from k = 0 (panel_layout.h)      init, C: as in gemm_f32
+ *   into_l2: two panels are fetched into L2, not through L1 (a hint)
  *   widened: NULL; or (k1 - k0, IOLK_NR), where the weights of all 48 columns go too, for other
  *   rows: the stores hide behind the products. */
 typedef void iolk_gemm_widened_fn(size_t m, size_t n, size_t k0, size_t k1, const float *a,
-                                  size_t ld_a, const void *panel, size_t panel_bytes,
+                                  size_t ld_a, const void *panel, size_t panel_bytes, int into_l2,
                                   const float *init, size_t ld_init, float *c, size_t ld_c,
                                   float *restrict widened);
 typedef iolk_gemm_widened_fn iolk_gemm_bf16_fn, iolk_gemm_f16_fn, iolk_gemm_q80_fn,

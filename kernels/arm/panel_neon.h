@@ -103,8 +103,9 @@ static inline __attribute__((always_inline)) vf vf_u4x16(const unsigned char *p,
 }
 
 /* Inlined always: gcc 12 finds a function that only prefetches pure, and drops the call. */
-static inline __attribute__((always_inline)) void fetch(const unsigned char *p)
+static inline __attribute__((always_inline)) void fetch(const unsigned char *p, const int into_l2)
 {
+    (void)into_l2; /* a panel's single rows take the L1 way: one panel at a time */
     __builtin_prefetch(p, 0, 3);
 }
 

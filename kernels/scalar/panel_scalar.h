@@ -8,7 +8,7 @@
  *   vf_f16(p)       LANES f16, exact (denormals kept)
  *   vf_s8(p)        LANES signed bytes
  *   vf_u4x16(p, i)  sixteen times nibble i of LANES words: 0, 16 .. 240
- *   fetch(p)        a prefetch, which may point anywhere */
+ *   fetch(p, l2)    a prefetch, which may point anywhere; l2: into L2, not through L1 */
 #ifndef IOLK_PANEL_SCALAR_H
 #define IOLK_PANEL_SCALAR_H
 
@@ -109,9 +109,9 @@ static inline vf vf_u4x16(const unsigned char *p, size_t i)
     return (vf)((load_word(p) >> 4 * i & 15) * 16);
 }
 
-static inline void fetch(const unsigned char *p)
+static inline void fetch(const unsigned char *p, int into_l2)
 {
-    (void)p;
+    (void)p, (void)into_l2;
 }
 
 #endif

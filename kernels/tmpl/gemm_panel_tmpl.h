@@ -19,9 +19,9 @@ enum { LINE = 64, PAIRED = VECTORS == 3 };
         /* Of two panels side by side, the last part fetches from the pair that follows. */        \
         const unsigned char *ahead =                                                               \
             (stream) + IOLK_PANEL_AHEAD + ((stream) >= near_end ? next_panel : 0);                 \
-        fetch_lines(ahead, (size_t)(bytes));                                                       \
+        fetch_lines(ahead, (size_t)(bytes), into_l2);                                              \
         if (panels > 1) {                                                                          \
-            fetch_lines(ahead + next_panel, (size_t)(bytes));                                      \
+            fetch_lines(ahead + next_panel, (size_t)(bytes), into_l2);                             \
         }                                                                                          \
     }
 
@@ -29,16 +29,16 @@ enum { LINE = 64, PAIRED = VECTORS == 3 };
 #define EACH_CELL_OF_ROW(r) CELL(r, 0) CELL(r, 1) CELL(r, 2) CELL(r, 3) CELL(r, 4) CELL(r, 5)
 
 /* At most three lines; always inlined, as fetch is. */
-PART void fetch_lines(const unsigned char *p, const size_t bytes)
+PART void fetch_lines(const unsigned char *p, const size_t bytes, const int into_l2)
 {
     if (bytes > 0) {
-        fetch(p);
+        fetch(p, into_l2);
     }
     if (bytes > LINE) {
-        fetch(p + LINE);
+        fetch(p + LINE, into_l2);
     }
     if (bytes > 2 * LINE) {
-        fetch(p + 2 * LINE);
+        fetch(p + 2 * LINE, into_l2);
     }
 }
 
@@ -65,10 +65,10 @@ PART void store_some(float *p, vf v, size_t n)
     }
 }
 
-/* rows, panels, first_pass and store are constants in every caller: what they exclude is not
- * compiled. */
-PART void run(const size_t rows, const size_t panels, const int first_pass, const int store,
-              const size_t column0, const struct job *t)
+/* rows, panels, first_pass, into_l2 and store are constants in every caller: what they exclude is
+ * not compiled. */
+PART void run(const size_t rows, const size_t panels, const int first_pass, const int into_l2,
+              const int store, const size_t column0, const struct job *t)
 {
     const unsigned char *const panel = t->panel;
     const size_t n = t->n, next_panel = panels > 1 ? t->panel_bytes : 0;
@@ -122,11 +122,11 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
     static void tile_##r(const int first_pass, const size_t column0, const struct job *t)          \
     {                                                                                              \
         if (t->widened) {                                                                          \
-            run(r, 1, 0, 1, column0, t);                                                           \
+            run(r, 1, 0, 0, 1, column0, t);                                                        \
         } else if (first_pass) {                                                                   \
-            run(r, 1, 1, 0, column0, t);                                                           \
+            run(r, 1, 1, 0, 0, column0, t);                                                        \
         } else {                                                                                   \
-            run(r, 1, 0, 0, column0, t);                                                           \
+            run(r, 1, 0, 0, 0, column0, t);                                                        \
         }                                                                                          \
     }
 TILE(1)
@@ -138,7 +138,12 @@ TILE(4)
 
 static __attribute__((noinline)) void tile_pair(const struct job *t)
 {
-    run(1, PAIRED ? 2 : 1, 1, 0, 0, t);
+    run(1, PAIRED ? 2 : 1, 1, 0, 0, 0, t);
+}
+
+static __attribute__((noinline)) void tile_pair_l2(const struct job *t)
+{
+    run(1, PAIRED ? 2 : 1, 1, 1, 0, 0, t);
 }
 
 static void (*const tiles[ROWS])(const int first_pass, const size_t column0,
@@ -152,8 +157,8 @@ static void (*const tiles[ROWS])(const int first_pass, const size_t column0,
 };
 
 void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-               const void *panel, size_t panel_bytes, const float *init, size_t ld_init, float *c,
-               size_t ld_c, float *restrict widened)
+               const void *panel, size_t panel_bytes, int into_l2, const float *init,
+               size_t ld_init, float *c, size_t ld_c, float *restrict widened)
 {
     assert(m >= 1 && m <= IOLK_WIDE_MR && n >= 1 && k0 <= k1);
     assert(n <= IOLK_NR || (n <= 2 * IOLK_NR && m == 1 && !widened));
@@ -167,14 +172,14 @@ void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t 
                               .init = init,
                               .panel = panel,
                               .c = c};
-        tile_pair(&t);
+        (into_l2 ? tile_pair_l2 : tile_pair)(&t);
         return;
     }
     if (n > IOLK_NR) {
         const unsigned char *next = (const unsigned char *)panel + panel_bytes;
-        IOLK_NAME(1, IOLK_NR, k0, k1, a, ld_a, panel, 0, init, ld_init, c, ld_c, NULL);
-        IOLK_NAME(1, n - IOLK_NR, k0, k1, a, ld_a, next, 0, init ? init + IOLK_NR : NULL, ld_init,
-                  c + IOLK_NR, ld_c, NULL);
+        IOLK_NAME(1, IOLK_NR, k0, k1, a, ld_a, panel, 0, into_l2, init, ld_init, c, ld_c, NULL);
+        IOLK_NAME(1, n - IOLK_NR, k0, k1, a, ld_a, next, 0, into_l2, init ? init + IOLK_NR : NULL,
+                  ld_init, c + IOLK_NR, ld_c, NULL);
         return;
     }
     /* Rows in passes of equal height. */

@@ -94,9 +94,13 @@ static inline __attribute__((always_inline)) vf vf_u4x16(const unsigned char *p,
 }
 
 /* Inlined always: gcc 12 finds a function that only prefetches pure, and drops the call. */
-static inline __attribute__((always_inline)) void fetch(const unsigned char *p)
+static inline __attribute__((always_inline)) void fetch(const unsigned char *p, const int into_l2)
 {
-    _mm_prefetch((const char *)p, _MM_HINT_T0);
+    if (into_l2) {
+        _mm_prefetch((const char *)p, _MM_HINT_T1);
+    } else {
+        _mm_prefetch((const char *)p, _MM_HINT_T0);
+    }
 }
 
 #endif
