@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdbool.h>
 
+#include "driver/gemm.h"
+
 /* Rows of a task: a panel of keys in L1 serves all of them. Rows that go through the heads
  * together: keys and values of a head in L2 serve all of them, and their other heads lie in the
  * same pages. */
@@ -124,12 +126,11 @@ struct block {
     float *z, *scores, *rcp; /* rcp (rows): 1 / sum of a row's exponentials */
     size_t ld_s;
     struct fetch *fetch; /* of the next task */
-    bool far_keys;       /* shared keys and values that L2 does not hold, for few rows */
+    bool far_keys; /* shared keys and values that L2 does not hold, for few rows, which fetch */
+    struct iolk_fetch own_stream;
 };
 
 /* Few rows wait for the keys and values themselves, which then fetch their own streams. */
-static const struct iolk_fetch own_stream = {.at = NULL};
-
 static bool keys_are_far(const struct iol_attention *call)
 {
     const struct iol_heads *heads = call->heads;
@@ -169,7 +170,7 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
                 call->ops->gemm_f32(m, smaller(seen - j, IOLK_NR), d, b->q + r * call->ld_q,
                                     call->ld_q, kt + j * d, ld_panel, NULL, 0,
                                     b->scores + r * b->ld_s + column + j, b->ld_s,
-                                    b->far_keys ? &own_stream : NULL);
+                                    b->far_keys ? &b->own_stream : NULL);
             }
         }
     }
@@ -206,7 +207,7 @@ static void mix_values(const struct block *b, const struct iol_keys *keys, size_
             call->ops->gemm_f32(
                 smaller(b->rows - r, step), n, own ? common_keys(b, r) : keys->count,
                 b->scores + r * b->ld_s + column, b->ld_s, v + c, keys->ld_v, column ? z : NULL,
-                call->ld_z, z, call->ld_z, b->far_keys ? &own_stream : NULL);
+                call->ld_z, z, call->ld_z, b->far_keys ? &b->own_stream : NULL);
             fetch_piece(b->fetch);
         }
     }
@@ -254,7 +255,8 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
                             .rcp = workspace + most * score_stride(most_keys(call)),
                             .ld_s = score_stride(most_keys(call)),
                             .fetch = &fetch,
-                            .far_keys = keys_are_far(call)};
+                            .far_keys = keys_are_far(call),
+                            .own_stream = iol_fetch(call->ops, call->rows, NULL, 0)};
     assert(head < heads->heads);
     assert(!call->own || call->own->count >= call->first + call->rows);
     const size_t own_at = row * call->ld_kv + b.kv_head * d;

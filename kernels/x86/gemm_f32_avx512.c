@@ -239,10 +239,6 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
     {                                                                                              \
         run(m, 3, false, OWN_L1, t);                                                               \
     }                                                                                              \
-    static void tile_##m##x48_own_l2(struct tiles *t)                                              \
-    {                                                                                              \
-        run(m, 3, false, OWN_L2, t);                                                               \
-    }                                                                                              \
     static void tile_##m##x16_masked(struct tiles *t)                                              \
     {                                                                                              \
         run(m, 1, true, AHEAD, t);                                                                 \
@@ -258,7 +254,7 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
 #define ROW_OF_TABLE(m)                                                                            \
     {                                                                                              \
         tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked,           \
-            tile_##m##x48_own, tile_##m##x48_own_l2                                                \
+            tile_##m##x48_own                                                                      \
     }
 
 BODIES(1)
@@ -270,10 +266,23 @@ BODIES(6)
 BODIES(7)
 BODIES(8)
 
-enum { OWN = 4, WIDTHS = 6 };
-static void (*const bodies[IOLK_MR][WIDTHS])(struct tiles *) = {
+enum { OWN = 4 };
+static void (*const bodies[IOLK_MR][OWN + 1])(struct tiles *) = {
     ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
     ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
+
+/* Into L2: for up to 5 rows the processor's own prefetchers bring more, undisturbed. */
+enum { OWN_L2_ROWS = 6 };
+#define OWN_L2_BODY(m)                                                                             \
+    static void tile_##m##x48_own_l2(struct tiles *t)                                              \
+    {                                                                                              \
+        run(m, 3, false, OWN_L2, t);                                                               \
+    }
+OWN_L2_BODY(6)
+OWN_L2_BODY(7)
+OWN_L2_BODY(8)
+static void (*const own_l2_bodies[])(struct tiles *) = {tile_6x48_own_l2, tile_7x48_own_l2,
+                                                        tile_8x48_own_l2};
 
 /* A single row of 4 to 6 vectors: three chains would wait for themselves. */
 #define EACH_VECTOR(X) X(0) X(1) X(2) X(3) X(4) X(5)
@@ -330,7 +339,8 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
 {
     assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
-    const bool own = fetch && !fetch->at;
+    const bool into_l2 = fetch && fetch->into_l2,
+               own = fetch && !fetch->at && (!into_l2 || m >= OWN_L2_ROWS);
     const char *ahead = fetch ? fetch->at : NULL;
     const size_t lines = ahead ? fetch->lines : 0;
     /* Tiles of equal height: 12 rows are 6 + 6. The first `taller` have a row more than the rest.
@@ -355,7 +365,7 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
         .ahead = ahead,
         .ahead_end = lines ? ahead + lines * LINE : ahead,
-        .into_l2 = fetch && fetch->into_l2,
+        .into_l2 = into_l2,
         .rate = {often ? (rate + 3) / UNROLL : rate, often ? (rate + 1) / UNROLL : 0,
                  often ? (rate + 2) / UNROLL : 0, often ? rate / UNROLL : 0},
     };
@@ -363,10 +373,13 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         wide_rows[vectors - 4](&t, own);
         return;
     }
-    const size_t width = n < IOLK_NR               ? vectors
-                         : !own || ld_b != IOLK_NR ? 0
-                         : t.into_l2               ? OWN + 1
-                                                   : OWN;
+    if (own && into_l2 && n == IOLK_NR && ld_b == IOLK_NR && m <= IOLK_MR) {
+        t.count = 1;
+        t.rest = 0;
+        own_l2_bodies[m - OWN_L2_ROWS](&t);
+        return;
+    }
+    const size_t width = n < IOLK_NR ? vectors : own && ld_b == IOLK_NR ? OWN : 0;
     if (taller) {
         t.count = taller;
         t.rest = count - taller;
