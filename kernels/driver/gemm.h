@@ -54,13 +54,19 @@ struct iol_gemm_part {
  * of a panel and the rows' piece of A stay near the core. */
 enum { IOL_K_WALKED = 768 };
 
+/* An L1 below 48 KiB, whose miss buffers run short (docs/kernels.md). */
+static inline int iol_small_l1(const struct iolk_ops *ops)
+{
+    return ops->l1_bytes < (size_t)48 << 10;
+}
+
 /* Weights that a product of `rows` rows fetches while it uses others. A fetch through L1 holds one
  * of its miss buffers until memory answers; those of a small L1 are all held where fewer than 24
  * rows use a line (more ask for fewer lines), and the loads wait. */
 static inline struct iolk_fetch iol_fetch(const struct iolk_ops *ops, size_t rows, const void *at,
                                           size_t lines)
 {
-    return (struct iolk_fetch){at, lines, ops->l1_bytes < (size_t)48 << 10 && rows < 24};
+    return (struct iolk_fetch){at, lines, iol_small_l1(ops) && rows < 24};
 }
 
 /* C = A * B^T (+ bias), one FMA chain per output in ascending k, single-threaded.

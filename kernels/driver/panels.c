@@ -349,7 +349,7 @@ static void narrow_product(const struct iolk_ops *ops, size_t m, const float *a,
     const size_t bytes = one_panel(b->dtype, b->k);
     const bool pairs = m == 1 && dtypes[b->dtype].block_weights > 1;
     /* As in iol_fetch: a byte a weight are enough lines to hold all miss buffers of a small L1. */
-    const int into_l2 = b->dtype == IOL_PANEL_Q80 && ops->l1_bytes < (size_t)48 << 10;
+    const int into_l2 = b->dtype == IOL_PANEL_Q80 && iol_small_l1(ops);
     /* The kernel fetches its streams from so many bytes on: their beginnings, all at once. */
     const char *first = iol_panel_at(b, part->panel_begin, part->k_begin);
     for (size_t i = 0; i < IOLK_PANEL_AHEAD && i < bytes; i += LINE) {
