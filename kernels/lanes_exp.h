@@ -13,10 +13,9 @@
  * IOLK_EXP(op): a lane operation of the vocabulary in scalar/lanes_scalar.h; IOLK_EXP_LANES: its
  * type. */
 #define C(value) IOLK_EXP(set1)(value)
-/* exp of x in -104..100. */
-static inline IOLK_EXP_LANES IOLK_EXP(exp_within)(IOLK_EXP_LANES x)
+/* e^(x - q ln 2). */
+static inline IOLK_EXP_LANES IOLK_EXP(exp_rest)(IOLK_EXP_LANES x, IOLK_EXP_LANES q)
 {
-    const IOLK_EXP_LANES q = IOLK_EXP(round)(IOLK_EXP(mul)(x, C(1.44269504088896f)));
     IOLK_EXP_LANES s = IOLK_EXP(fma)(q, C(-0.693145751953125f), x);
     s = IOLK_EXP(fma)(q, C(-1.428606765330187e-06f), s);
     IOLK_EXP_LANES p = C(0.000198527617612853646f);
@@ -25,8 +24,19 @@ static inline IOLK_EXP_LANES IOLK_EXP(exp_within)(IOLK_EXP_LANES x)
     p = IOLK_EXP(fma)(p, s, C(0.0416664853692054749f));
     p = IOLK_EXP(fma)(p, s, C(0.166666671633720398f));
     p = IOLK_EXP(fma)(p, s, C(0.5f));
-    p = IOLK_EXP(add)(C(1.0f), IOLK_EXP(fma)(IOLK_EXP(mul)(s, s), p, s));
-    return IOLK_EXP(ldexp)(p, q);
+    return IOLK_EXP(add)(C(1.0f), IOLK_EXP(fma)(IOLK_EXP(mul)(s, s), p, s));
+}
+
+static inline IOLK_EXP_LANES IOLK_EXP(exp_power)(IOLK_EXP_LANES x)
+{
+    return IOLK_EXP(round)(IOLK_EXP(mul)(x, C(1.44269504088896f)));
+}
+
+/* exp of x in -104..100. */
+static inline IOLK_EXP_LANES IOLK_EXP(exp_within)(IOLK_EXP_LANES x)
+{
+    const IOLK_EXP_LANES q = IOLK_EXP(exp_power)(x);
+    return IOLK_EXP(ldexp)(IOLK_EXP(exp_rest)(x, q), q);
 }
 
 static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
@@ -37,6 +47,8 @@ static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
 /* exp of x <= 0, or NaN. */
 static inline IOLK_EXP_LANES IOLK_EXP(exp_below)(IOLK_EXP_LANES x)
 {
-    return IOLK_EXP(exp_within)(IOLK_EXP(max)(C(-104.0f), x));
+    x = IOLK_EXP(max)(C(-104.0f), x);
+    const IOLK_EXP_LANES q = IOLK_EXP(exp_power)(x);
+    return IOLK_EXP(ldexp_below)(IOLK_EXP(exp_rest)(x, q), q);
 }
 #undef C

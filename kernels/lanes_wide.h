@@ -52,7 +52,8 @@ enum { IOLK_WIDE = 2 * IOLK_LANES, IOLK_WIDEST = 4 * IOLK_LANES };
 #define DOUBLED_FOR_EXP(v, half)                                                                   \
     OF_ONE(v, half, round)                                                                         \
     OF_TWO(v, half, min)                                                                           \
-    OF_TWO(v, half, ldexp)
+    OF_TWO(v, half, ldexp)                                                                         \
+    OF_TWO(v, half, ldexp_below)
 
 DOUBLED(f32x32, f32x16, IOLK_LANES)
 
@@ -60,6 +61,7 @@ DOUBLED(f32x32, f32x16, IOLK_LANES)
 /* Scalar code goes lane by lane; side by side it would only go through memory. */
 OF_ONE(f32x32, f32x16, exp_within)
 OF_ONE(f32x32, f32x16, exp)
+OF_ONE(f32x32, f32x16, exp_below)
 #else
 DOUBLED_FOR_EXP(f32x32, f32x16)
 #define IOLK_EXP_LANES f32x32

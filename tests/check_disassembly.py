@@ -3,8 +3,8 @@
 
 Looks at the kernel objects of an optimised build (gcc or clang, x86-64 or AArch64):
   - gemm: every innermost loop that multiplies does so with FMAs of the ISA's full registers (zmm, ymm, v.4s) and with
-    no scalar ones, and touches no vector register on the stack: an accumulator that lives in memory costs more than
-    the arithmetic;
+    no scalar ones (half registers where a name ends with _by_halves), and touches no vector register on the stack: an
+    accumulator that lives in memory costs more than the arithmetic;
   - the other kernels that are written in FMAs have such a loop;
   - scalar objects have no packed FMA at all.
 Prints one line per object. Exit status 1: something is wrong, or nothing was found to check."""
@@ -17,6 +17,8 @@ import sys
 # Operands of full-width FMAs, per ISA (AT&T syntax on x86).
 WIDE = {"avx2": (r"^vfn?m(add|sub)\d*p[sd]$", r"%ymm"), "avx512": (r"^vfn?m(add|sub)\d*p[sd]$", r"%zmm"),
         "avx512bf16": (r"^vdpbf16ps$", r"%zmm"), "neon": (r"^fml[as]$", r"v\d+\.(4s|2d)")}
+# Functions named *_by_halves read memory by half registers on purpose.
+HALF = {"avx512": r"%ymm"}
 FMA = r"^(vfn?m(add|sub)\d*[ps][sd]|vdpbf16ps|fn?m(add|sub)|fml[as])$"
 SCALAR_FMA = r"^(vfn?m(add|sub)\d*s[sd]|fn?m(add|sub))$"
 VECTOR = r"%[xyz]mm\d|\b[qv]\d+\b"
@@ -64,9 +66,10 @@ def on_stack(body, operands):
 
 def check_gemm(isa, listing):
     """(loops seen, list of faults)"""
-    name_of, registers = WIDE[isa]
+    name_of, full = WIDE[isa]
     seen, faults = 0, []
     for function, body in functions(listing).items():
+        registers = HALF.get(isa, full) if function.endswith("_by_halves") else full
         for rows in loops(body):
             seen += 1
             where = f"{function}+{rows[0][0] - body[0][0]:#x}"

@@ -1,4 +1,5 @@
-/* exp_f32 against e^x, against SLEEF, and against itself on every ISA of the machine.
+/* exp_f32 against e^x, against SLEEF, and against itself on every ISA of the machine; and the exp
+ * of nothing above zero that the softmax has in place (lanes_exp.h) against exp_f32.
  *   test_exp           every 1009th float and the floats around every border
  *   test_exp all         all 2^32 floats (minutes): the table of docs/exp.md on stdout
  * The reference is the exp of the mathematics library in f64, whose own error is below 2^-28 of an
@@ -107,6 +108,30 @@ static bool same(float a, float b)
     return bits_of(a) == bits_of(b) || (isnan(a) && isnan(b));
 }
 
+/* The exponentials of -|x| that the softmax of 0 and those leaves. */
+static void check_below(size_t n, const float *x)
+{
+    static float below[BLOCK + 1], want[BLOCK + 1], row[BLOCK + 1];
+    below[0] = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        below[i + 1] = -fabsf(x[i]);
+    }
+    isas[IOLK_ISA_SCALAR].exp_f32(n + 1, below, want);
+    for (unsigned isa = 0; isa < IOLK_ISA_COUNT; isa++) {
+        if (!(mask >> isa & 1U)) {
+            continue;
+        }
+        float reciprocal;
+        memcpy(row, below, sizeof row);
+        isas[isa].softmax_f32(1, n + 1, 0, 1.0f, row, n + 1, &reciprocal);
+        for (size_t i = 0; i <= n; i++) {
+            if (!same(row[i], want[i])) {
+                fault(iolk_isa_name((enum iolk_isa)isa), below[i], row[i], want[i]);
+            }
+        }
+    }
+}
+
 static void check(size_t n, const float *x)
 {
     static float want[BLOCK], got[BLOCK];
@@ -122,6 +147,7 @@ static void check(size_t n, const float *x)
             }
         }
     }
+    check_below(n, x);
     for (size_t i = 0; i < n; i++) {
         judge(x[i], want[i]);
         const float sleef = Sleef_expf1_u10purecfma(x[i]);

@@ -212,6 +212,22 @@ static inline f32x16 f32x16_ldexp(f32x16 x, f32x16 q)
 #undef LDEXP
 }
 
+/* -150 <= q <= 0: v times 2^(q + 25), which is exact, times 2^-25. Above 2^23 a float's last bits
+ * count ones: those of 1.5 * 2^23 + 127 + q + 25 are the exponent of 2^(q + 25). */
+static inline float32x4_t ldexp_below4(float32x4_t v, float32x4_t q)
+{
+    float32x4_t ones = vaddq_f32(q, vdupq_n_f32(0x1.8p23f + 127 + 25));
+    float32x4_t power = vreinterpretq_f32_s32(vshlq_n_s32(vreinterpretq_s32_f32(ones), 23));
+    return vmulq_f32(vmulq_f32(v, power), vdupq_n_f32(0x1p-25f));
+}
+
+static inline f32x16 f32x16_ldexp_below(f32x16 x, f32x16 q)
+{
+#define LDEXP_BELOW(part) ldexp_below4(x.part, q.part)
+    return OF4(LDEXP_BELOW);
+#undef LDEXP_BELOW
+}
+
 #define IOLK_EXP_LANES f32x16
 #define IOLK_EXP(op)   f32x16_##op
 #include "../lanes_exp.h"

@@ -80,7 +80,8 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
         const float *bias = b->bias && !no_bias ? b->bias + p * IOLK_NR : NULL;
         /* The next panel is fetched while this one is used. Rows of a single tile are bound by the
-         * stream of weights itself: they fetch that, further on; one row gains nothing by it. */
+         * stream of weights itself: they fetch that, further on. One row gains nothing by it and is
+         * told only where L1 is small. */
         const bool single = x->rows <= IOLK_MR;
         const float *next = p + 1 < x->panel_end ? panel + IOLK_NR * b->k : x->after;
         const struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, lines);
@@ -88,7 +89,7 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         float *c = x->c + (p - x->panel) * IOLK_NR;
         ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,
                       x->from_c ? ld_c : 0, c, ld_c,
-                      x->rows > 1 && (single || next) ? &fetch : NULL);
+                      (x->rows > 1 || fetch.into_l2) && (single || next) ? &fetch : NULL);
     }
 }
 

@@ -98,18 +98,18 @@ static inline float softmax_row(size_t n, float scale, float *scores, const floa
     for (i = 0; full - i >= IOLK_WIDE; i += IOLK_WIDE) {
         __builtin_prefetch(next + i);
         __builtin_prefetch(next + i + IOLK_LANES);
-        f32x32 e = f32x32_exp(f32x32_sub(f32x32_mul(f32x32_load(scores + i), factors), ms));
+        f32x32 e = f32x32_exp_below(f32x32_sub(f32x32_mul(f32x32_load(scores + i), factors), ms));
         f32x32_store(scores + i, e);
         sum = f32x16_add(f32x16_add(sum, e.lo), e.hi);
     }
     if (i < full) {
-        f32x16 e = f32x16_exp(f32x16_sub(f32x16_mul(f32x16_load(scores + i), factor), m));
+        f32x16 e = f32x16_exp_below(f32x16_sub(f32x16_mul(f32x16_load(scores + i), factor), m));
         f32x16_store(scores + i, e);
         sum = f32x16_add(sum, e);
     }
     if (rest) {
         f32x16 last = f32x16_mul(f32x16_load_n(scores + full, rest), factor);
-        f32x16 e = f32x16_exp(f32x16_sub(last, m));
+        f32x16 e = f32x16_exp_below(f32x16_sub(last, m));
         f32x16_store_n(scores + full, e, rest);
         sum = f32x16_keep(f32x16_add(sum, e), sum, rest);
     }

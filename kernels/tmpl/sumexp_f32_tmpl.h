@@ -33,14 +33,14 @@ void IOLK_NAME(size_t n, const float *restrict x, float *restrict out_max, float
     }
 #endif
     for (; full - i >= IOLK_WIDE; i += IOLK_WIDE) {
-        f32x32 e = f32x32_exp(f32x32_sub(f32x32_load(x + i), ms));
+        f32x32 e = f32x32_exp_below(f32x32_sub(f32x32_load(x + i), ms));
         sum = f32x16_add(f32x16_add(sum, e.lo), e.hi);
     }
     if (i < full) {
-        sum = f32x16_add(sum, f32x16_exp(f32x16_sub(f32x16_load(x + i), m)));
+        sum = f32x16_add(sum, f32x16_exp_below(f32x16_sub(f32x16_load(x + i), m)));
     }
     if (rest) {
-        f32x16 e = f32x16_exp(f32x16_sub(f32x16_load_n(x + full, rest), m));
+        f32x16 e = f32x16_exp_below(f32x16_sub(f32x16_load_n(x + full, rest), m));
         sum = f32x16_keep(f32x16_add(sum, e), sum, rest);
     }
     *out_sum = f32x16_sum(sum);

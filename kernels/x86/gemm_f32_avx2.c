@@ -18,6 +18,8 @@
 #include <stdbool.h>
 
 enum { LANES = 8, UNROLL = 4, LINE = 64, LINE_FLOATS = 16, MAX_ROWS = 6, WIDE = 48 };
+/* Steps of a piece of B that stays in L1 from its first pass to its last. */
+enum { PIECE = 64, PIECE_FLOATS = PIECE * IOLK_NR };
 
 struct tiles {
     size_t count; /* of this height and width, one below the other */
@@ -324,6 +326,57 @@ static void run_rows(size_t count, size_t rows, size_t n, const struct tiles *at
     }
 }
 
+/* m rows as groups of equal height: 8 are 4 + 4. The first `taller` groups have a row more than the
+ * rest. */
+struct groups {
+    size_t count, height, taller;
+};
+
+/* Passes over B of all groups. */
+static size_t passes(const struct groups *g, size_t n)
+{
+    const size_t wide = widest(g->height), wide_taller = widest(g->height + 1);
+    return g->taller * ((n + wide_taller - 1) / wide_taller) +
+           (g->count - g->taller) * ((n + wide - 1) / wide);
+}
+
+static void run_groups(const struct groups *g, size_t n, struct tiles *t)
+{
+    struct tiles at = *t;
+    if (g->taller) {
+        run_rows(g->taller, g->height + 1, n, &at, t);
+        const size_t rows = g->taller * (g->height + 1);
+        at.a += rows * at.ld_a;
+        at.init += at.init ? rows * at.ld_init : 0;
+        at.c += rows * at.ld_c;
+    }
+    run_rows(g->count - g->taller, g->height, n, &at, t);
+}
+
+/* Two groups: four passes over B, each of a half of its columns, which is no stream of whole lines
+ * to the processor. Pieces of B stay in L1 until all passes are done, the sums wait in C, and the
+ * piece after the next is fetched meanwhile. (One group of 3 or 4 rows loses more by this where B
+ * is in a cache than it gains where it is not.) */
+static void run_pieces(const struct groups *g, size_t n, const struct tiles *whole)
+{
+    struct tiles t = *whole;
+    t.rate = (UNROLL * IOLK_NR / LINE_FLOATS + passes(g, n) - 1) / passes(g, n);
+    t.into_l2 = true;
+    size_t from = 0;
+    do {
+        t.k = whole->k - from < PIECE ? whole->k - from : PIECE;
+        t.a = whole->a + from;
+        t.b = whole->b + from * IOLK_NR;
+        t.c = whole->c;
+        t.init = from ? t.c : whole->init;
+        t.ld_init = from ? t.ld_c : whole->ld_init;
+        t.ahead = (const char *)(t.b + 2 * PIECE_FLOATS);
+        t.ahead_end = (const char *)(t.b + 2 * PIECE_FLOATS + t.k * IOLK_NR);
+        run_groups(g, n, &t);
+        from += PIECE;
+    } while (from < whole->k);
+}
+
 void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                         size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
                         const struct iolk_fetch *fetch)
@@ -332,12 +385,10 @@ void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     const char *ahead = fetch ? fetch->at : NULL;
     const size_t lines = ahead ? fetch->lines : 0;
-    /* Groups of equal height: 8 rows are 4 + 4. The first `taller` have a row more than the rest.
-     */
-    const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS, height = m / groups, taller = m % groups;
-    const size_t passes = taller * ((n + widest(height + 1) - 1) / widest(height + 1)) +
-                          (groups - taller) * ((n + widest(height) - 1) / widest(height));
-    const size_t turns = k / UNROLL * passes;
+    const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS;
+    const struct groups g = {.count = groups, .height = m / groups, .taller = m % groups};
+    const size_t turns = lines ? k / UNROLL * passes(&g, n) : 0;
+    const bool own = fetch && !fetch->at && ld_b == IOLK_NR;
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     struct tiles t = {
         .k = k,
@@ -354,16 +405,12 @@ void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_
         .ahead_end = lines ? ahead + lines * LINE : ahead,
         .rate = turns ? (lines + turns - 1) / turns : 0,
         .into_l2 = fetch && fetch->into_l2,
-        .own = fetch && !fetch->at && height > 4 && ld_b == IOLK_NR,
+        .own = own && g.height > 4,
         .next = k * IOLK_NR,
     };
-    struct tiles at = t;
-    if (taller) {
-        run_rows(taller, height + 1, n, &at, &t);
-        const size_t rows = taller * (height + 1);
-        at.a += rows * ld_a;
-        at.init += init ? rows * ld_init : 0;
-        at.c += rows * ld_c;
+    if (own && g.count > 1) {
+        run_pieces(&g, n, &t);
+    } else {
+        run_groups(&g, n, &t);
     }
-    run_rows(groups - taller, height, n, &at, &t);
 }

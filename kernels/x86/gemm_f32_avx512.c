@@ -333,6 +333,34 @@ WIDE_ROW(5)
 WIDE_ROW(6)
 static void (*const wide_rows[])(const struct tiles *, bool) = {row_of_4, row_of_5, row_of_6};
 
+/* A single row over a whole panel, read by halves of lines: half as many lines are asked for ahead
+ * of need, and the buffers of L1's misses are left to the processor's prefetchers, which know more.
+ */
+static __attribute__((noinline)) void row_by_halves(const struct tiles *t)
+{
+    enum { HALF = LANES / 2 };
+    const float *b = t->b;
+#define START(v)                                                                                   \
+    __m256 acc##v = t->init ? _mm256_loadu_ps(t->init + HALF * (v)) : _mm256_setzero_ps();
+#define STEP(v)                                                                                    \
+    {                                                                                              \
+        const __m256 weights = _mm256_loadu_ps(b + HALF * (v));                                    \
+        __asm__("vfmadd231ps %2, %1, %0" : "+v"(acc##v) : "v"(x), "v"(weights));                   \
+    }
+#define FINISH(v) _mm256_storeu_ps(t->c + HALF * (v), acc##v);
+    EACH_VECTOR(START)
+#pragma GCC unroll 4
+    for (size_t i = 0; i < t->k; i++, b += IOLK_NR) {
+        const __m256 x = _mm256_set1_ps(t->a[i]);
+        EACH_VECTOR(STEP)
+        __asm__ volatile("" : "+r"(b));
+    }
+    EACH_VECTOR(FINISH)
+#undef START
+#undef STEP
+#undef FINISH
+}
+
 void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                           size_t ld_b, const float *init, size_t ld_init, float *c, size_t ld_c,
                           const struct iolk_fetch *fetch)
@@ -371,6 +399,10 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
     };
     if (n > IOLK_NR) {
         wide_rows[vectors - 4](&t, own);
+        return;
+    }
+    if (m == 1 && into_l2 && n == IOLK_NR && ld_b == IOLK_NR) {
+        row_by_halves(&t);
         return;
     }
     if (own && into_l2 && n == IOLK_NR && ld_b == IOLK_NR && m <= IOLK_MR) {

@@ -140,6 +140,20 @@ static inline f32x16 f32x16_ldexp(f32x16 x, f32x16 q)
     return (f32x16){ldexp8(x.a, q.a), ldexp8(x.b, q.b)};
 }
 
+/* -150 <= q <= 0: v times 2^(q + 25), which is exact, times 2^-25. Above 2^23 a float's last bits
+ * count ones: those of 1.5 * 2^23 + 127 + q + 25 are the exponent of 2^(q + 25). */
+static inline __m256 ldexp_below8(__m256 v, __m256 q)
+{
+    __m256i ones = _mm256_castps_si256(_mm256_add_ps(q, _mm256_set1_ps(0x1.8p23f + 127 + 25)));
+    __m256 power = _mm256_castsi256_ps(_mm256_slli_epi32(ones, 23));
+    return _mm256_mul_ps(_mm256_mul_ps(v, power), _mm256_set1_ps(0x1p-25f));
+}
+
+static inline f32x16 f32x16_ldexp_below(f32x16 x, f32x16 q)
+{
+    return (f32x16){ldexp_below8(x.a, q.a), ldexp_below8(x.b, q.b)};
+}
+
 #define IOLK_EXP_LANES f32x16
 #define IOLK_EXP(op)   f32x16_##op
 #include "../lanes_exp.h"

@@ -111,6 +111,11 @@ static inline f32x16 f32x16_ldexp(f32x16 a, f32x16 q)
     return _mm512_scalef_ps(a, q);
 }
 
+static inline f32x16 f32x16_ldexp_below(f32x16 a, f32x16 q)
+{
+    return f32x16_ldexp(a, q);
+}
+
 #define IOLK_EXP_LANES f32x16
 #define IOLK_EXP(op)   f32x16_##op
 #include "../lanes_exp.h"
