@@ -44,6 +44,7 @@ static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
     return IOLK_EXP(exp_within)(IOLK_EXP(min)(C(100.0f), IOLK_EXP(max)(C(-104.0f), x)));
 }
 
+#ifndef IOLK_ONE_LANE
 /* exp of x <= 0, or NaN. */
 static inline IOLK_EXP_LANES IOLK_EXP(exp_below)(IOLK_EXP_LANES x)
 {
@@ -51,4 +52,5 @@ static inline IOLK_EXP_LANES IOLK_EXP(exp_below)(IOLK_EXP_LANES x)
     const IOLK_EXP_LANES q = IOLK_EXP(exp_power)(x);
     return IOLK_EXP(ldexp_below)(IOLK_EXP(exp_rest)(x, q), q);
 }
+#endif
 #undef C

@@ -10,9 +10,9 @@
  *   *_max(a, b), *_min(a, b)      a > b ? a : b, a < b ? a : b, thus b where either is NaN
  *   *_limit(a, most)              a, its magnitude at most `most`; NaN: whichever
  *   *_exp_within(a)               exp of a in -104..100
- *   *_exp_below(a)                exp of a <= 0 or NaN
+ *   *_exp_below(a)                exp of a <= 0 or NaN; whatever of other lanes
  *   *_round, *_ldexp(a, q)        nearest integer, ties to even; a * 2^q rounded once (for *_exp)
- *   *_ldexp_below(a, q)           the same for -150 <= q <= 0
+ *   *_ldexp_below(a, q)           the same for -150 <= q <= 0; not here, where exp_below is exp
  *   *_top                         the largest of lanes that hold no NaN
  *   *_sum                         a[j] += a[j + s] for s = 8, 4, 2, 1 */
 #ifndef IOLK_LANES_SCALAR_H
@@ -182,11 +182,6 @@ static inline float f32_ldexp(float a, float q)
     return a * most.value * rest.value;
 }
 
-static inline float f32_ldexp_below(float a, float q)
-{
-    return f32_ldexp(a, q);
-}
-
 #define IOLK_EXP_LANES float
 #define IOLK_EXP(op)   f32_##op
 #include "../lanes_exp.h"
@@ -205,7 +200,7 @@ static inline f32x16 f32x16_exp_within(f32x16 a)
 
 static inline f32x16 f32x16_exp_below(f32x16 a)
 {
-    EACH_LANE(f32x16, f32_exp_below(a.r[j]));
+    EACH_LANE(f32x16, f32_exp(a.r[j]));
 }
 
 static inline f32x16 f32x16_exp(f32x16 a)
