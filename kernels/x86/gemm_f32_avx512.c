@@ -121,8 +121,30 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
 #define SPREAD_7(ar, step) SPREAD(ar, a3, row_bytes, 4, step)
 #define SPREAD_ALONE(ar, base, step)                                                               \
     __asm__ volatile("vbroadcastss %c2(%1), %0" : "=v"(ar) : "r"(base), "i"((step) * sizeof(float)))
+/* acc + element `step` of row r * b: one vector is no reason for a register of A. */
+#define FUSED(acc, b, base, index, scale, step)                                                    \
+    __asm__ volatile("vfmadd231ps %c4(%2,%3," #scale ")%{1to16%}, %1, %0"                          \
+                     : "+v"(acc)                                                                   \
+                     : "v"(b), "r"(base), "r"(index), "i"((step) * sizeof(float)))
+#define FUSED_ALONE(acc, b, base, step)                                                            \
+    __asm__ volatile("vfmadd231ps %c3(%2)%{1to16%}, %1, %0"                                        \
+                     : "+v"(acc)                                                                   \
+                     : "v"(b), "r"(base), "i"((step) * sizeof(float)))
+#define FUSED_0(acc, b, step) FUSED_ALONE(acc, b, a0, step)
+#define FUSED_1(acc, b, step) FUSED(acc, b, a0, row_bytes, 1, step)
+#define FUSED_2(acc, b, step) FUSED(acc, b, a0, row_bytes, 2, step)
+#define FUSED_3(acc, b, step) FUSED_ALONE(acc, b, a3, step)
+#define FUSED_4(acc, b, step) FUSED(acc, b, a0, row_bytes, 4, step)
+#define FUSED_5(acc, b, step) FUSED(acc, b, a3, row_bytes, 2, step)
+#define FUSED_6(acc, b, step) FUSED(acc, b, a0, three_rows, 2, step)
+#define FUSED_7(acc, b, step) FUSED(acc, b, a3, row_bytes, 4, step)
 #define ROW(r, step)                                                                               \
-    if (r < m) {                                                                                   \
+    if (r < m && (vectors == 1 || (vectors == 2 && r % 2))) {                                      \
+        FUSED_##r(acc##r##0, b0, step);                                                            \
+        if (vectors > 1) {                                                                         \
+            FUSED_##r(acc##r##1, b1, step);                                                        \
+        }                                                                                          \
+    } else if (r < m) {                                                                            \
         __m512 ar;                                                                                 \
         SPREAD_##r(ar, step);                                                                      \
         acc##r##0 = fma_in_place(acc##r##0, ar, b0);                                               \
