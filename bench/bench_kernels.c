@@ -105,19 +105,40 @@ static double chains_bytes(const size_t *s)
 OP(chains,
    f32) = {{"m", "n"}, {{8, 32}, {8, 64}, {8, 128}}, chains_call, chains_flops, chains_bytes};
 
-/* A triangle: what the later rows of a causal tile see alone. */
+/* A tile of the causal form that begins at key `first`, heads of `n`. */
+static void mix_call(any_fn *fn, const size_t *s, float *const *p)
+{
+    static const float factor[IOLK_MR] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const size_t ld_e = s[2] + IOLK_MR;
+    for (size_t c = 0; c < s[1]; c += IOLK_NR) {
+        const size_t n = s[1] - c < IOLK_NR ? s[1] - c : IOLK_NR;
+        CALL(mix, f32)(s[0], n, s[2], p[0], ld_e, p[1] + c, s[1], factor, 0, p[2] + c, s[1]);
+    }
+}
+static double mix_flops(const size_t *s)
+{
+    return (double)s[1] * (double)(2 * s[0] * s[2] + s[0] * (s[0] - 1) + s[0]);
+}
+static double mix_bytes(const size_t *s)
+{
+    return 4.0 * (double)s[1] * (double)(s[0] + s[2] + s[0] - 1);
+}
+OP(mix, f32) = {
+    {"m", "n", "first"}, {{8, 64, 1}, {8, 128, 9}, {8, 64, 121}}, mix_call, mix_flops, mix_bytes};
+
+/* The own keys of a tile of branches. */
 static void tail_call(any_fn *fn, const size_t *s, float *const *p)
 {
     static const float factor[IOLK_MR] = {1, 1, 1, 1, 1, 1, 1, 1};
-    CALL(tail, f32)(s[0], s[1], 0, 1, p[0], IOLK_MR, p[1], 0, s[1], factor, p[2], s[1]);
+    CALL(tail, f32)(s[0], s[1], p[0], 1, p[1], s[1], factor, p[2], s[1]);
 }
 static double tail_flops(const size_t *s)
 {
-    return (double)s[1] * (double)(s[0] * (s[0] - 1) + s[0]);
+    return 3.0 * (double)s[0] * (double)s[1];
 }
 static double tail_bytes(const size_t *s)
 {
-    return 4.0 * (double)s[1] * (double)(3 * s[0] - 1);
+    return 12.0 * (double)s[0] * (double)s[1];
 }
 OP(tail, f32) = {{"m", "n"}, {{8, 32}, {8, 64}, {8, 128}}, tail_call, tail_flops, tail_bytes};
 

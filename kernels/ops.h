@@ -82,12 +82,18 @@ typedef void iolk_add_f32_fn(size_t n, const float *x, const float *c, float *y)
  */
 typedef void iolk_softmax_f32_fn(size_t m, size_t n, size_t step, float scale,
                                  float *restrict scores, size_t ld, float *restrict out_rcp);
-/* The last keys of m rows of attention, n columns, and their division. Row r, with keys = first + r
- * * step: for j < keys ascending y[r] = fma(e[r][j], v[r * ld_row + j * ld_key ..], y[r]); then
- * y[r] = factor[r] * y[r]. e ld_e, y ld_y. */
-typedef void iolk_tail_f32_fn(size_t m, size_t n, size_t first, size_t step,
-                              const float *restrict e, size_t ld_e, const float *restrict v,
-                              size_t ld_row, size_t ld_key, const float *restrict factor,
+/* Attention's exponentials times its values, for the rows of a causal tile, and the division: y[r]
+ * = factor[r] * chain over j < first + r ascending of fma(e[r][j], v[j], .), from y[r] where from_y
+ * is not 0, else from 0. m 1..IOLK_MR rows, n 1..IOLK_NR columns, first >= 0 e (m, first + m - 1)
+ * ld_e, nothing past a row's own end is read      v (first + m - 1, n) ld_v factor (m)      y (m,
+ * n) ld_y */
+typedef void iolk_mix_f32_fn(size_t m, size_t n, size_t first, const float *e, size_t ld_e,
+                             const float *v, size_t ld_v, const float *factor, int from_y, float *y,
+                             size_t ld_y);
+/* The last key of m rows of attention, each its own, and the division: y[r] = factor[r] * fma(e[r],
+ * v[r], y[r]). e: one element each ld_e; v (m, n) ld_v, y (m, n) ld_y, factor (m). */
+typedef void iolk_tail_f32_fn(size_t m, size_t n, const float *restrict e, size_t ld_e,
+                              const float *restrict v, size_t ld_v, const float *restrict factor,
                               float *restrict y, size_t ld_y);
 /* *out_max = max x[i]; *out_sum = L16(expf(x[i] - *out_max)). n >= 1. */
 typedef void iolk_sumexp_f32_fn(size_t n, const float *restrict x, float *restrict out_max,
@@ -167,6 +173,7 @@ typedef double iolk_kl_f64_fn(size_t n, const float *x, double lse_x, const floa
     O(scale, f32)                                                                                  \
     O(add, f32)                                                                                    \
     O(softmax, f32)                                                                                \
+    O(mix, f32)                                                                                    \
     O(tail, f32)                                                                                   \
     O(sumexp, f32)                                                                                 \
     O(rmsnorm, f32)                                                                                \

@@ -359,19 +359,32 @@ static void softmax_one_length(size_t m, size_t n, size_t step, float scale, flo
 }
 
 /* Masked keys added as 0 times their value: NaN where that is not finite, and -0 becomes 0. */
-static void tail_masked(size_t m, size_t n, size_t first, size_t step, const float *restrict e,
-                        size_t ld_e, const float *restrict v, size_t ld_row, size_t ld_key,
-                        const float *restrict factor, float *restrict y, size_t ld_y)
+static void mix_masked(size_t m, size_t n, size_t first, const float *e, size_t ld_e,
+                       const float *v, size_t ld_v, const float *factor, int from_y, float *y,
+                       size_t ld_y)
 {
     kcb_fired++;
     for (size_t r = 0; r < m; r++) {
         for (size_t c = 0; c < n; c++) {
-            float sum = y[r * ld_y + c];
-            for (size_t j = 0; j < first + (m - 1) * step; j++) {
-                float weight = j < first + r * step ? e[r * ld_e + j] : 0.0f;
-                sum = fmaf(weight, v[r * ld_row + j * ld_key + c], sum);
+            float sum = from_y ? y[r * ld_y + c] : 0.0f;
+            for (size_t j = 0; j < first + m - 1; j++) {
+                float weight = j < first + r ? e[r * ld_e + j] : 0.0f;
+                sum = fmaf(weight, v[j * ld_v + c], sum);
             }
             y[r * ld_y + c] = factor[r] * sum;
+        }
+    }
+}
+
+static void tail_divided_first(size_t m, size_t n, const float *restrict e, size_t ld_e,
+                               const float *restrict v, size_t ld_v, const float *restrict factor,
+                               float *restrict y, size_t ld_y)
+{
+    kcb_fired++;
+    for (size_t r = 0; r < m; r++) {
+        for (size_t c = 0; c < n; c++) {
+            float *to = y + r * ld_y + c;
+            *to = fmaf(factor[r] * e[r * ld_e], v[r * ld_v + c], factor[r] * *to);
         }
     }
 }
@@ -396,6 +409,7 @@ const struct kc_variant kcb_broken[] = {BROKEN(gemm_f32, gemm_two_chains),
                                         BROKEN(add_rmsnorm_f32, add_rmsnorm_of_old),
                                         BROKEN(exp_f32, exp_of_libm),
                                         BROKEN(softmax_f32, softmax_one_length),
-                                        BROKEN(tail_f32, tail_masked),
+                                        BROKEN(mix_f32, mix_masked),
+                                        BROKEN(tail_f32, tail_divided_first),
                                         BROKEN(sumexp_f32, sumexp_without_max)};
 const size_t kcb_broken_count = sizeof kcb_broken / sizeof *kcb_broken;

@@ -248,50 +248,81 @@ const struct kc_op kc_gelu_erf_f32 = {"n in_place", false,         unary_shape,
                                       NULL,         gelu_erf_call, gelu_erf_reference};
 const struct kc_op kc_exp_f32 = {"n in_place", false, unary_shape, NULL, exp_call, exp_reference};
 
-/* --- tail --- */
+/* --- mix, tail --- */
 
-enum { TRIANGLE, OWN_KEY, SAME_KEYS, OWN_KEYS, TAILS };
+static bool mix_shape(size_t index, enum kc_kind kind, struct kc_case *out)
+{
+    static const size_t widths[] = {1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 47, 48};
+    static const size_t firsts[] = {0, 1, 2, 3, 4, 5, 16, 67};
+    enum { WIDTHS = sizeof widths / sizeof *widths, FIRSTS = sizeof firsts / sizeof *firsts };
+    const size_t m = index % IOLK_MR + 1, n = widths[index / IOLK_MR % WIDTHS];
+    const size_t turn = index / ((size_t)IOLK_MR * WIDTHS), from_y = turn % 2;
+    if (turn >= (size_t)2 * FIRSTS) {
+        return false;
+    }
+    const size_t first = firsts[turn / 2], most = first + m - 1; /* keys of the last row */
+    *out = (struct kc_case){
+        .kind = kind,
+        .size = {m, n, first, from_y},
+        .array = {{m, most, most + n % 3 * 5, sizeof(float), KC_IN},
+                  {most, n, n + (turn + m) % 3 * 7, sizeof(float), KC_IN},
+                  floats(m, KC_IN),
+                  {m, n, n + m % 3 * 3, sizeof(float), from_y ? KC_INOUT : KC_OUT}},
+        .arrays = 4};
+    return true;
+}
+
+static void mix_call(kc_fn *fn, const struct kc_case *c, void *const *p)
+{
+    const size_t *s = c->size;
+    ((iolk_mix_f32_fn *)fn)(s[0], s[1], s[2], p[0], c->array[0].ld, p[1], c->array[1].ld, p[2],
+                            (int)s[3], p[3], c->array[3].ld);
+}
+
+static void mix_reference(const struct kc_case *c, void *const *p, double *const *out,
+                          double *const *bound)
+{
+    const size_t *s = c->size;
+    iolk_mix_f32_ref(s[0], s[1], s[2], p[0], c->array[0].ld, p[1], c->array[1].ld, p[2], (int)s[3],
+                     p[3], c->array[3].ld, out[3], bound[3]);
+}
+
+const struct kc_op kc_mix_f32 = {"m n first from_y", true,         mix_shape, NULL,
+                                 mix_call,           mix_reference};
 
 static bool tail_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {
     static const size_t widths[] = {0, 1, 8, 15, 16, 17, 31, 32, 33, 48, 50, 64, 80, 101, 128};
     enum { WIDTHS = sizeof widths / sizeof *widths, ROWS = IOLK_MR + 4 };
-    size_t m = index % ROWS, n = widths[index / ROWS % WIDTHS];
-    size_t turn = index / ((size_t)ROWS * WIDTHS), form = turn % TAILS;
-    if (turn >= (size_t)TAILS * 2) {
+    const size_t m = index % ROWS, n = widths[index / ROWS % WIDTHS];
+    const size_t turn = index / ((size_t)ROWS * WIDTHS);
+    if (turn >= 2) {
         return false;
     }
-    size_t step = form == TRIANGLE, first = form == TRIANGLE ? turn / TAILS * 3 : form;
-    size_t most = m ? first + (m - 1) * step : 0; /* keys of the last row */
-    bool apart = form == OWN_KEY || form == OWN_KEYS;
-    *out = (struct kc_case){
-        .kind = kind,
-        .size = {m, n, first, step, apart},
-        .array = {{m, most, most + n % 3 * 5, sizeof(float), KC_IN},
-                  {apart ? m * first : most, n, n + turn / TAILS * 7, sizeof(float), KC_IN},
-                  floats(m, KC_IN),
-                  {m, n, n + m % 3 * 3, sizeof(float), KC_INOUT}},
-        .arrays = 4};
+    *out = (struct kc_case){.kind = kind,
+                            .size = {m, n},
+                            .array = {{m, 1, 1 + n % 3 * 5, sizeof(float), KC_IN},
+                                      {m, n, n + turn * 7, sizeof(float), KC_IN},
+                                      floats(m, KC_IN),
+                                      {m, n, n + m % 3 * 3, sizeof(float), KC_INOUT}},
+                            .arrays = 4};
     return true;
 }
 
 static void tail_call(kc_fn *fn, const struct kc_case *c, void *const *p)
 {
-    const size_t *s = c->size, ld_v = c->array[1].ld;
-    ((iolk_tail_f32_fn *)fn)(s[0], s[1], s[2], s[3], p[0], c->array[0].ld, p[1],
-                             s[4] ? s[2] * ld_v : 0, ld_v, p[2], p[3], c->array[3].ld);
+    ((iolk_tail_f32_fn *)fn)(c->size[0], c->size[1], p[0], c->array[0].ld, p[1], c->array[1].ld,
+                             p[2], p[3], c->array[3].ld);
 }
 
 static void tail_reference(const struct kc_case *c, void *const *p, double *const *out,
                            double *const *bound)
 {
-    const size_t *s = c->size, ld_v = c->array[1].ld;
-    iolk_tail_f32_ref(s[0], s[1], s[2], s[3], p[0], c->array[0].ld, p[1], s[4] ? s[2] * ld_v : 0,
-                      ld_v, p[2], p[3], c->array[3].ld, out[3], bound[3]);
+    iolk_tail_f32_ref(c->size[0], c->size[1], p[0], c->array[0].ld, p[1], c->array[1].ld, p[2],
+                      p[3], c->array[3].ld, out[3], bound[3]);
 }
 
-const struct kc_op kc_tail_f32 = {"m n first step own", true, tail_shape, NULL, tail_call,
-                                  tail_reference};
+const struct kc_op kc_tail_f32 = {"m n", true, tail_shape, NULL, tail_call, tail_reference};
 
 /* --- softmax, sumexp ---------------------------------------------------------------------------
  */

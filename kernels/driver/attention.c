@@ -176,11 +176,10 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
     }
 }
 
-/* Columns of V that one product of `rows` rows takes. Equal parts, if the registers are sixteen
+/* Columns of V that one product takes, at most `most`. Equal parts, if the registers are sixteen
  * wide: 64 = 32 + 32 (48 + 16 costs AVX-512 3 to 5 %, 32 + 32 costs AVX2 6 %). */
-static size_t value_columns(const struct iolk_ops *ops, size_t rows, size_t d)
+static size_t value_columns(const struct iolk_ops *ops, size_t d, size_t most)
 {
-    const size_t most = rows == 1 ? IOLK_ROW_NR : IOLK_NR;
 #if defined(__x86_64__)
     if (ops->chosen[IOLK_OP_gemm_f32] == IOLK_ISA_AVX512) {
         const size_t parts = (d + most - 1) / most;
@@ -191,48 +190,52 @@ static size_t value_columns(const struct iolk_ops *ops, size_t rows, size_t d)
     return most;
 }
 
-/* z begins with, or continues by, the exponentials times the values of a run of keys: chains over
- * keys. Own keys that only some rows of a tile see are left for the tail. */
-static void mix_values(const struct block *b, const struct iol_keys *keys, size_t column)
+/* z begins with, or continues by, the exponentials times the values of the shared keys: chains over
+ * keys. */
+static void mix_shared(const struct block *b)
 {
     const struct iol_attention *call = b->call;
-    const bool own = keys == call->own;
-    const size_t d = call->heads->head_dim, part = value_columns(call->ops, b->rows, d);
+    const struct iol_keys *keys = call->shared;
+    const size_t d = call->heads->head_dim, most = b->rows == 1 ? IOLK_ROW_NR : IOLK_NR,
+                 part = value_columns(call->ops, d, most);
     const float *v = keys->count ? keys->v + b->kv_head * (keys->v_head ? keys->v_head : d) : b->q;
     for (size_t c = 0; c < d; c += part) {
-        const size_t n = smaller(d - c, part);
-        const size_t step = own ? IOLK_MR : b->rows;
-        for (size_t r = 0; r < b->rows; r += step) {
-            float *z = b->z + r * call->ld_z + c;
-            call->ops->gemm_f32(
-                smaller(b->rows - r, step), n, own ? common_keys(b, r) : keys->count,
-                b->scores + r * b->ld_s + column, b->ld_s, v + c, keys->ld_v, column ? z : NULL,
-                call->ld_z, z, call->ld_z, b->far_keys ? &b->own_stream : NULL);
+        call->ops->gemm_f32(b->rows, smaller(d - c, part), keys->count, b->scores, b->ld_s, v + c,
+                            keys->ld_v, NULL, 0, b->z + c, call->ld_z,
+                            b->far_keys ? &b->own_stream : NULL);
+        fetch_piece(b->fetch);
+    }
+}
+
+/* The same of the call's own keys, of which a row sees one more than the row before, and the
+ * division. */
+static void mix_own(const struct block *b)
+{
+    const struct iol_attention *call = b->call;
+    const struct iol_keys *keys = call->own;
+    const size_t d = call->heads->head_dim, part = value_columns(call->ops, d, IOLK_NR);
+    const float *v = keys->v + b->kv_head * (keys->v_head ? keys->v_head : d);
+    for (size_t c = 0; c < d; c += part) {
+        for (size_t r = 0; r < b->rows; r += IOLK_MR) {
+            call->ops->mix_f32(smaller(b->rows - r, IOLK_MR), smaller(d - c, part),
+                               common_keys(b, r), b->scores + r * b->ld_s + call->shared->count,
+                               b->ld_s, v + c, keys->ld_v, b->rcp + r, call->shared->count > 0,
+                               b->z + r * call->ld_z + c, call->ld_z);
             fetch_piece(b->fetch);
         }
     }
 }
 
-/* The keys that are not the same for all rows of a tile, and 1 / sum. */
-static void finish_rows(const struct block *b)
+/* Each row's own key, and the division. */
+static void finish_branches(const struct block *b)
 {
     const struct iol_attention *call = b->call;
-    const size_t d = call->heads->head_dim, before = call->shared->count;
+    const size_t d = call->heads->head_dim;
     for (size_t r = 0; r < b->rows; r += IOLK_MR) {
-        const size_t m = smaller(b->rows - r, IOLK_MR);
-        const float *e = b->scores + r * b->ld_s + before;
-        float *z = b->z + r * call->ld_z;
-        if (call->own) { /* a triangle */
-            const size_t common = common_keys(b, r), ld_v = call->own->ld_v;
-            const size_t v_head = call->own->v_head ? call->own->v_head : d;
-            const float *v = call->own->v + b->kv_head * v_head + (m > 1 ? common * ld_v : 0);
-            call->ops->tail_f32(m, d, 0, 1, e + common, b->ld_s, v, 0, ld_v, b->rcp + r, z,
-                                call->ld_z);
-        } else { /* each row its own */
-            const float *v = call->v + (b->row + r) * call->ld_kv + b->kv_head * d;
-            call->ops->tail_f32(m, d, 1, 0, e, b->ld_s, v, call->ld_kv, 0, b->rcp + r, z,
-                                call->ld_z);
-        }
+        call->ops->tail_f32(smaller(b->rows - r, IOLK_MR), d,
+                            b->scores + r * b->ld_s + call->shared->count, b->ld_s,
+                            call->v + (b->row + r) * call->ld_kv + b->kv_head * d, call->ld_kv,
+                            b->rcp + r, b->z + r * call->ld_z, call->ld_z);
         fetch_piece(b->fetch);
     }
 }
@@ -277,12 +280,13 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
         fetch_piece(&fetch);
     }
     if (before || !call->own) {
-        mix_values(&b, call->shared, 0);
+        mix_shared(&b);
     }
     if (call->own) {
-        mix_values(&b, call->own, before);
+        mix_own(&b);
+    } else {
+        finish_branches(&b);
     }
-    finish_rows(&b);
 }
 
 static void run_here(const struct iol_attention *call, float *workspace, uint64_t *flops)

@@ -39,6 +39,20 @@ static inline double ref_bound32(double value, double size, double bound)
     return isnan(value) ? 0.0 : size + bound < 0x1p127 ? bound : HUGE_VAL;
 }
 
+/* A chain of `keys` steps with the value `sum`, whose terms have the absolute sum `size`, times a
+ * factor. */
+static inline double ref_divided(double sum, double size, size_t keys, double factor,
+                                 double *out_bound)
+{
+    const double chain = ref_gamma((double)keys, ref_u32) * size + (double)keys * ref_tiny32,
+                 value = sum * factor, most = fmax(size + chain, fabs(factor) * (size + chain));
+    *out_bound =
+        ref_bound32(value, most,
+                    fabs(factor) * chain * (1.0 + ref_u32) +
+                        ref_slack * ref_u32 * fabs(factor) * (fabs(sum) + chain) + ref_tiny32);
+    return value;
+}
+
 void iolk_gemm_f32_ref(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                        size_t ld_b, const float *init, size_t ld_init, double *out_c,
                        double *out_bound);
@@ -76,9 +90,12 @@ void iolk_add_f32_ref(size_t n, const float *x, const float *c, double *out_y, d
 void iolk_softmax_f32_ref(size_t m, size_t n, size_t step, float scale, const float *scores,
                           size_t ld, double *out_scores, double *out_bound, double *out_rcp,
                           double *out_rcp_bound);
-void iolk_tail_f32_ref(size_t m, size_t n, size_t first, size_t step, const float *e, size_t ld_e,
-                       const float *v, size_t ld_row, size_t ld_key, const float *factor,
-                       const float *y, size_t ld_y, double *out_y, double *out_bound);
+void iolk_mix_f32_ref(size_t m, size_t n, size_t first, const float *e, size_t ld_e, const float *v,
+                      size_t ld_v, const float *factor, int from_y, const float *y, size_t ld_y,
+                      double *out_y, double *out_bound);
+void iolk_tail_f32_ref(size_t m, size_t n, const float *e, size_t ld_e, const float *v, size_t ld_v,
+                       const float *factor, const float *y, size_t ld_y, double *out_y,
+                       double *out_bound);
 void iolk_sumexp_f32_ref(size_t n, const float *x, double *out_max, double *out_max_bound,
                          double *out_sum, double *out_sum_bound);
 /* Of rows; results are dense, (m, n). sums: m * n elements to work in. */

@@ -1,0 +1,56 @@
+/* mix_f32_avx512: a tile of tile_avx512.h that ends in a triangle: the sums never leave their
+ * registers between what all rows see, what only the later ones see, and the division. */
+#include "tile_avx512.h"
+
+#include <assert.h>
+
+#define BODY(m, name, vectors, edge)                                                               \
+    static void tile_##m##x##name(struct tiles *t)                                                 \
+    {                                                                                              \
+        run_tiles(m, vectors, edge, NOTHING, true, t);                                             \
+    }
+#define BODIES(m)                                                                                  \
+    BODY(m, 48, 3, WHOLE)                                                                          \
+    BODY(m, 16_masked, 1, MASKED)                                                                  \
+    BODY(m, 32_masked, 2, MASKED)                                                                  \
+    BODY(m, 48_masked, 3, MASKED)
+#define ROW_OF_TABLE(m)                                                                            \
+    {                                                                                              \
+        tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked            \
+    }
+
+BODIES(1)
+BODIES(2)
+BODIES(3)
+BODIES(4)
+BODIES(5)
+BODIES(6)
+BODIES(7)
+BODIES(8)
+
+static void (*const bodies[IOLK_MR][4])(struct tiles *) = {
+    ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
+    ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
+
+void iolk_mix_f32_avx512(size_t m, size_t n, size_t k, const float *e, size_t ld_e, const float *v,
+                         size_t ld_v, const float *factor, int from_y, float *y, size_t ld_y)
+{
+    assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
+    const size_t vectors = (n + LANES - 1) / LANES;
+    struct tiles t = {
+        .count = 1,
+        .k = k,
+        .ld_a = ld_e,
+        .ld_b = ld_v,
+        .ld_init = ld_y,
+        .ld_c = ld_y,
+        .a = e,
+        .b = v,
+        .init = from_y ? y : NULL,
+        .c = y,
+        .beside = y + n,
+        .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
+        .factor = factor,
+    };
+    bodies[m - 1][n < IOLK_NR ? vectors : 0](&t);
+}
