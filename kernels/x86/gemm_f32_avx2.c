@@ -309,7 +309,7 @@ static void run_rows(size_t count, size_t rows, size_t n, const struct tiles *at
         /* No piece is below LANES wide unless n is. */
         columns = n - j;
         if (columns > most) {
-            columns = columns - most < LANES ? most - LANES : most;
+            columns = columns - most <= LANES ? most - LANES : most;
         }
         t->count = count;
         t->a = at->a;
