@@ -2,6 +2,7 @@
 #include "goals.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,24 @@ static int by_order(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+void goal_row(const struct goal_options *options, const char *names, const char *format, ...)
+{
+    static const char *before = "";
+    va_list arguments;
+    if (!options->cells) {
+        return;
+    }
+    if (strcmp(before, names) != 0) {
+        fprintf(options->cells, "cell\t%s\n", names);
+        before = names;
+    }
+    va_start(arguments, format);
+    vfprintf(options->cells, format, arguments);
+    va_end(arguments);
+    fputc('\n', options->cells);
+    fflush(options->cells);
+}
+
 double goal_foreign_seconds(void)
 {
     return bench_foreign_seconds() - python_seconds();
@@ -85,7 +104,7 @@ static void print_setup(void)
 
 static bool parse(int argc, char **argv, struct goal_options *options)
 {
-    const char *threads = "1,2";
+    const char *threads = "1,2", *cells_path = NULL;
     double limit = 0;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -101,7 +120,7 @@ static bool parse(int argc, char **argv, struct goal_options *options)
         } else if (strcmp(argv[i], "--threads") == 0) {
             threads = value;
         } else if (strcmp(argv[i], "--cells") == 0) {
-            options->cells_path = value;
+            cells_path = value;
         } else if (strcmp(argv[i], "--seconds") == 0) {
             limit = strtod(value, NULL);
         } else {
@@ -125,6 +144,10 @@ static bool parse(int argc, char **argv, struct goal_options *options)
     }
     options->deadline = iol_seconds() + (limit > 0 ? limit : options->full ? 1e9 : 240);
     options->cell_seconds = options->full ? 6 : 1.2;
+    if (cells_path && !(options->cells = fopen(cells_path, "w"))) {
+        fprintf(stderr, "iolaus_bench: %s: cannot be written\n", cells_path);
+        exit(2);
+    }
     return true;
 }
 
@@ -141,6 +164,10 @@ int bench_goals(int argc, char **argv)
 #define GOALS(name) goal_##name(&options, &report);
 #include "goals.def"
 #undef GOALS
+    if (options.cells && (ferror(options.cells) | fclose(options.cells))) {
+        fprintf(stderr, "iolaus_bench: the file of --cells could not be written\n");
+        report.wrong = true;
+    }
     qsort(report.lines, report.count, sizeof *report.lines, by_order);
     for (size_t i = 0; i < report.count; i++) {
         puts(report.lines[i].text);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "bench_gemm.h"
 #include "measure.h"
@@ -14,8 +15,13 @@ struct goal_options {
     size_t thread_counts[2], thread_count_count;
     double deadline; /* iol_seconds() after which no new cell starts */
     double cell_seconds;
-    const char *cells_path; /* where the GEMM cells go as tab-separated values; NULL: nowhere */
+    FILE *cells; /* where every cell goes as tab-separated values; NULL: nowhere */
 };
+
+/* A line of `cells`: what `format` makes of the rest, under these column names (tab-separated),
+ * which are written where they differ from those of the line before. */
+__attribute__((format(printf, 3, 4))) void goal_row(const struct goal_options *options,
+                                                    const char *names, const char *format, ...);
 
 /* One measured GEMM cell. */
 struct gemm_cell {

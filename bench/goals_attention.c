@@ -208,6 +208,21 @@ static void print_cell(const struct attention_cell *cell)
     fflush(stdout);
 }
 
+static void write_cell(const struct goal_options *options, const struct attention_cell *cell)
+{
+    const struct attention_shape *s = &cell->shape;
+    const struct bench_interval *peak = &cell->of[SHARE], *torch = &cell->of[OVER_TORCH],
+                                *one = &cell->of[SPEED_UP];
+    goal_row(options,
+             "form\tt\td\tgqa\tb\tthreads\tpeak_share\tpeak_low\tpeak_high\tover_torch\ttorch_low\t"
+             "torch_high\tspeed_up\tspeed_up_low\tspeed_up_high\trounds\tdisturbed",
+             "attention\t%s\t%zu\t%zu\t%zu\t%zu\t%zu\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t"
+             "%.4f\t%.4f\t%zu\t%d",
+             s->branches ? "branches" : "causal", s->keys, s->head_dim, s->group, s->branches,
+             cell->threads, peak->median, peak->low, peak->high, torch->median, torch->low,
+             torch->high, one->median, one->low, one->high, cell->rounds, cell->disturbed);
+}
+
 /* --- which cells --- */
 
 struct cell_list {
@@ -342,6 +357,7 @@ void goal_attention(const struct goal_options *options, struct goal_report *repo
         }
         report->wrong |= !measure_cell(&list.cells[i], team, options->full ? 1.0 : 0.4);
         print_cell(&list.cells[i]);
+        write_cell(options, &list.cells[i]);
     }
     iol_team_close(team);
     for (size_t g = 0; g < GOALS; g++) {

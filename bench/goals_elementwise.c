@@ -417,6 +417,12 @@ void goal_elementwise(const struct goal_options *options, struct goal_report *re
         struct cell x = measure(&s, options->full ? 2.0 : 0.2);
         struct group *g = group_of(groups, s.op->group);
         print_cell(&s, size, &x);
+        goal_row(options,
+                 "op\tat\tm\tn\tshare\tlow\thigh\tns_per_element\tbandwidth_ns\tsleef_ns\tapart_ns",
+                 "elementwise\t%s\t%s\t%zu\t%zu\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f",
+                 s.op->name, size->name, s.m, s.n, x.share.median, x.share.low, x.share.high,
+                 x.ours, x.bandwidth, x.function > 0 ? x.function : (double)NAN,
+                 x.apart > 0 ? x.apart : (double)NAN);
         g->missed += x.share.high < target;
         if (!g->cells++ || x.share.median < g->worst) {
             g->worst = x.share.median;

@@ -166,6 +166,9 @@ void goal_fast(const struct goal_options *options, struct goal_report *report)
             snprintf(cell, sizeof cell, "k %zu n %zu m %zu %s", shapes[i / 2].k, shapes[i / 2].n,
                      call.m, cold ? "cold" : "hot");
             printf("K6 %s: %.3f [%.3f %.3f] of the exact rate\n", cell, x.median, x.low, x.high);
+            goal_row(options, "k\tn\tm\tweights\tratio\tlow\thigh",
+                     "fast\t%zu\t%zu\t%zu\t%s\t%.4f\t%.4f\t%.4f", shapes[i / 2].k, shapes[i / 2].n,
+                     call.m, cold ? "cold" : "hot", x.median, x.low, x.high);
             logs += log(x.median);
             cells++;
             missed += x.high < target;

@@ -218,31 +218,6 @@ static bool wants_gemm(const struct goal_options *options)
     return false;
 }
 
-/* Tab-separated: one line per cell and peer, for records. */
-static bool write_cells(const char *path, const struct gemm_cells *cells)
-{
-    FILE *f = fopen(path, "w");
-    if (!f) {
-        fprintf(stderr, "iolaus_bench: %s: cannot be written\n", path);
-        return false;
-    }
-    fprintf(f,
-            "k\tn\tm\tthreads\tweights\tpeer\tgflops\tpeer_gflops\tratio\tlow\thigh\tpeak_share\t"
-            "rounds\n");
-    for (size_t i = 0; i < cells->count; i++) {
-        const struct gemm_cell *c = &cells->cells[i];
-        for (unsigned p = 1; c->measured && p < PEER_COUNT; p++) {
-            if (!isnan(c->ratio[p].median)) {
-                fprintf(f, "%zu\t%zu\t%zu\t%zu\t%s\t%s\t%.2f\t%.2f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu\n",
-                        c->shape->k, c->shape->n, c->m, c->threads, c->cold ? "cold" : "hot",
-                        peer_name((enum peer_id)p), c->gflops, c->rate[p], c->ratio[p].median,
-                        c->ratio[p].low, c->ratio[p].high, c->peak.median, c->rounds);
-            }
-        }
-    }
-    return fclose(f) == 0;
-}
-
 void goal_gemm(const struct goal_options *options, struct goal_report *report)
 {
     struct gemm_cells cells = {0};
@@ -252,6 +227,5 @@ void goal_gemm(const struct goal_options *options, struct goal_report *report)
     goal_gemm_measure(options, &cells);
     report_cells(options, &cells, report);
     report->wrong |= cells.wrong;
-    report->wrong |= options->cells_path && !write_cells(options->cells_path, &cells);
     free(cells.cells);
 }

@@ -234,6 +234,24 @@ static bool in_list(const struct goal_options *options, const struct gemm_shape 
            (!small || (shape->n == 3072 && threads == 1)) && (threads == 1 || m != 512);
 }
 
+/* One line for each peer. */
+static void write_cell(const struct goal_options *options, const struct gemm_cell *c)
+{
+    for (unsigned p = 1; c->measured && p < PEER_COUNT; p++) {
+        const struct bench_interval *x = &c->ratio[p];
+        if (!isnan(x->median)) {
+            goal_row(
+                options,
+                "k\tn\tm\tthreads\tweights\tpeer\tgflops\tpeer_gflops\tratio\tlow\thigh\t"
+                "peak_share\troof_share\trounds",
+                "gemm\t%zu\t%zu\t%zu\t%zu\t%s\t%s\t%.2f\t%.2f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu",
+                c->shape->k, c->shape->n, c->m, c->threads, c->cold ? "cold" : "hot",
+                peer_name((enum peer_id)p), c->gflops, c->rate[p], x->median, x->low, x->high,
+                c->peak.median, c->cold ? c->roof.median : (double)NAN, c->rounds);
+        }
+    }
+}
+
 static bool measure_shape(const struct goal_options *options, struct gemm_cell *cells, size_t count)
 {
     struct cell_run run = {0};
@@ -251,6 +269,7 @@ static bool measure_shape(const struct goal_options *options, struct gemm_cell *
         if (agreed) {
             measure_cell(options, &run, &cells[i]);
             print_cell(&cells[i]);
+            write_cell(options, &cells[i]);
         }
     }
     for (unsigned p = 0; p < PEER_COUNT; p++) {

@@ -140,7 +140,14 @@ static struct outcome measure(const struct case_of_k7 *c, double seconds)
     return out;
 }
 
-static struct outcome run_case(const struct case_of_k7 *c, double seconds)
+/* Of one case, at least. */
+static double seconds_of(const struct goal_options *options)
+{
+    return options->full ? 8 : 2.5;
+}
+
+static struct outcome run_case(const struct goal_options *options, const struct case_of_k7 *c,
+                               double seconds)
 {
     const struct outcome x = measure(c, seconds);
     printf("cell neighbour %s: keeps %.3f of its rate, %.3f is left, ratio %.3f [%.3f %.3f]; %zu "
@@ -148,6 +155,9 @@ static struct outcome run_case(const struct case_of_k7 *c, double seconds)
            c->name, x.kept.median, x.left.median, x.ratio.median, x.ratio.low, x.ratio.high,
            x.rounds, x.same ? "" : "; OTHER BITS");
     fflush(stdout);
+    goal_row(options, "case\tkept\tleft\tratio\tlow\thigh\trounds",
+             "neighbour\t%s\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu", c->name, x.kept.median,
+             x.left.median, x.ratio.median, x.ratio.low, x.ratio.high, x.rounds);
     return x;
 }
 
@@ -205,8 +215,8 @@ static bool same_gemm(void *user)
     return memcmp(x->data.c, x->alone, x->m * x->data.product.n * sizeof(float)) == 0;
 }
 
-static void run_gemm(const struct gemm_shape *shape, size_t m, enum peer_id id, double seconds,
-                     struct verdict *verdict)
+static void run_gemm(const struct goal_options *options, const struct gemm_shape *shape, size_t m,
+                     enum peer_id id, struct verdict *verdict)
 {
     char text[PEER_TEXT];
     const char *why;
@@ -232,7 +242,7 @@ static void run_gemm(const struct gemm_shape *shape, size_t m, enum peer_id id, 
     snprintf(c.name, sizeof c.name, "gemm %s k %zu n %zu m %zu", peer_name(id), shape->k, shape->n,
              m);
     if (x.prepared) {
-        const struct outcome outcome = run_case(&c, ours ? seconds : 0);
+        const struct outcome outcome = run_case(options, &c, ours ? seconds_of(options) : 0);
         if (ours) {
             judge(verdict, &c, &outcome);
         }
@@ -244,7 +254,7 @@ static void run_gemm(const struct gemm_shape *shape, size_t m, enum peer_id id, 
     free(x.alone);
 }
 
-static void all_gemm(const struct goal_options *options, double seconds, struct goal_report *report)
+static void all_gemm(const struct goal_options *options, struct goal_report *report)
 {
     static const struct {
         struct gemm_shape shape;
@@ -262,7 +272,7 @@ static void all_gemm(const struct goal_options *options, double seconds, struct 
         }
         for (unsigned p = 0; p < (cells[i].peers ? (unsigned)PEER_COUNT : 1); p++) {
             if (!peer_elsewhere((enum peer_id)p)) {
-                run_gemm(&cells[i].shape, cells[i].m, (enum peer_id)p, seconds, &verdict);
+                run_gemm(options, &cells[i].shape, cells[i].m, (enum peer_id)p, &verdict);
             }
         }
     }
@@ -298,7 +308,7 @@ static bool same_attention(void *user)
     return memcmp(x->z, x->alone, x->call.rows * WIDTH * sizeof(float)) == 0;
 }
 
-static void run_attention(size_t t, double seconds, struct verdict *verdict)
+static void run_attention(const struct goal_options *options, size_t t, struct verdict *verdict)
 {
     struct attention_user x = {
         .heads = {HEADS, HEADS, HEAD_DIM, 0.125F},
@@ -328,7 +338,7 @@ static void run_attention(size_t t, double seconds, struct verdict *verdict)
     struct case_of_k7 c = {
         .call = call_attention, .user = &x, .same = same_attention, .rounds = LEAST_ROUNDS};
     snprintf(c.name, sizeof c.name, "attention causal t %zu d %d", t, (int)HEAD_DIM);
-    const struct outcome outcome = run_case(&c, seconds);
+    const struct outcome outcome = run_case(options, &c, seconds_of(options));
     judge(verdict, &c, &outcome);
     free(x.workspace);
     free(x.alone);
@@ -338,13 +348,12 @@ static void run_attention(size_t t, double seconds, struct verdict *verdict)
     free(x.kt);
 }
 
-static void all_attention(const struct goal_options *options, double seconds,
-                          struct goal_report *report)
+static void all_attention(const struct goal_options *options, struct goal_report *report)
 {
     struct verdict verdict = {.worst = (double)INFINITY};
-    run_attention(128, seconds, &verdict);
+    run_attention(options, 128, &verdict);
     if (options->full) {
-        run_attention(512, seconds, &verdict);
+        run_attention(options, 512, &verdict);
     }
     report_verdict("attention", &verdict, report);
 }
@@ -407,7 +416,7 @@ out:
     return status;
 }
 
-static void all_sweeps(double seconds, struct goal_report *report)
+static void all_sweeps(const struct goal_options *options, struct goal_report *report)
 {
     struct sweep_user x = {0};
     struct verdict verdict = {.worst = (double)INFINITY};
@@ -417,7 +426,7 @@ static void all_sweeps(double seconds, struct goal_report *report)
                                      .user = &x,
                                      .same = same_sweep,
                                      .rounds = LEAST_ROUNDS};
-        const struct outcome outcome = run_case(&c, seconds);
+        const struct outcome outcome = run_case(options, &c, seconds_of(options));
         judge(&verdict, &c, &outcome);
         report_verdict("sweep", &verdict, report);
     } else {
@@ -448,9 +457,8 @@ void goal_neighbours(const struct goal_options *options, struct goal_report *rep
         goal_skip(report, "K7", target, "busy neighbours: no second process could be started");
         return;
     }
-    const double seconds = options->full ? 8 : 2.5;
-    all_gemm(options, seconds, report);
-    all_attention(options, seconds, report);
-    all_sweeps(seconds, report);
+    all_gemm(options, report);
+    all_attention(options, report);
+    all_sweeps(options, report);
     kill_neighbour();
 }

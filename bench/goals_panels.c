@@ -316,6 +316,13 @@ static void measure_dtype(const struct goal_options *options, struct goal_report
             }
             printf("\n");
             fflush(stdout);
+            goal_row(options,
+                     "dtype\tk\tn\tm\tthreads\tgigaweights\tloop_share\tratio\tlow\thigh\trounds",
+                     "panels\t%s\t%zu\t%zu\t%zu\t%zu\t%.2f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu",
+                     iol_panel_dtype_name(kinds[kind].dtype), x->b[0].k, x->b[0].n, x->m,
+                     x->threads, cell.gigaweights,
+                     cell.loop > 0 ? cell.gigaweights / cell.loop : (double)NAN, cell.ratio.median,
+                     cell.ratio.low, cell.ratio.high, cell.rounds);
         }
     }
 }

@@ -257,6 +257,19 @@ static bool measure(const struct goal_options *options, const char *model, const
         const size_t best = best_engine(&run);
         *cell = (struct cell){model, threads, threads > 1 && share > 0.1, ratio_to(&run, best)};
         print_cell(&run, cell, best);
+        for (size_t e = 0; e < ENGINES; e++) {
+            if (run.contenders[e].seconds.count) {
+                const struct bench_interval ratio = ratio_to(&run, e);
+                goal_row(options,
+                         "model\tthreads\tpeer\ttokens_per_second\tpeak_share\tratio\tlow\thigh\t"
+                         "rounds\tdisturbed",
+                         "prefill\t%s\t%zu\t%s\t%.1f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu\t%d", run.model,
+                         run.threads, engines[e].name,
+                         TOKENS / bench_interval_of(&run.contenders[ENGINES].seconds).median,
+                         bench_interval_of(&run.shares).median, ratio.median, ratio.low, ratio.high,
+                         run.rounds, cell->disturbed);
+            }
+        }
     }
     for (size_t e = 0; e <= ENGINES; e++) {
         python_close(run.contenders[e].id);

@@ -86,6 +86,8 @@ void goal_unembed(const struct goal_options *options, struct goal_report *report
         struct bench_interval x = measure(&call, options->cell_seconds / 3);
         printf("K5 k %zu n %zu m %zu: %.3f [%.3f %.3f] of the product's rate\n", k, n, m, x.median,
                x.low, x.high);
+        goal_row(options, "k\tn\tm\tratio\tlow\thigh", "unembed\t%zu\t%zu\t%zu\t%.4f\t%.4f\t%.4f",
+                 k, n, m, x.median, x.low, x.high);
         missed += x.high < target;
         if (x.median < worst.median) {
             worst = x;

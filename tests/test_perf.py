@@ -105,11 +105,12 @@ goal K2 - 1.85 skipped not built
 
 def check_record():
     record = script("record")
-    cells = record.cells_of("k\tn\twhere\tratio\n288\t768\tcold\t1.25\n")
+    cells = record.cells_of("cell\tk\tn\twhere\tratio\ngemm\t288\t768\tcold\t1.25\ncell\tt\tshare\nattention\t16\t0.5\nattention\t32\tnan\n")
     out = record.record_of(LOG, cells, {**PEAK, "l3_bytes": 5}, {"cells": []}, None, "abc", "2026-11-22")
     faults = differs([(goal["id"], goal["measured"], goal["target"], goal["result"]) for goal in out["goals"]],
                      [("K1a", .97, 1.0, "missed"), ("K0", 1.04, .9, "met"), ("K2", None, 1.85, "skipped")])
-    faults += differs(out["cells"], [{"k": 288, "n": 768, "where": "cold", "ratio": 1.25}])
+    faults += differs(out["cells"], [{"cell": "gemm", "k": 288, "n": 768, "where": "cold", "ratio": 1.25},
+                                     {"cell": "attention", "t": 16, "share": .5}, {"cell": "attention", "t": 32}])
     faults += differs(out["peers"], ["peer onednn: 2.6.3", "skipped peer mkl: not found"]) + differs(out["settings"], ["OMP_NUM_THREADS=2"])
     faults += differs((out["machine"]["cpu"], out["machine"]["l3_bytes"], out["commit"]), ("Test", 5, "abc"))
     check("record: goals, cells, peers, machine", faults)
