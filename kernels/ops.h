@@ -44,6 +44,8 @@ typedef void iolk_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size
 /* The kernels below fetch their own stream so many bytes ahead: narrow weights pass faster than the
  * processor's prefetcher follows. The first ones are the caller's to fetch. */
 enum { IOLK_PANEL_AHEAD = 4096 };
+/* How, a hint: through L1; two panels side by side into L2; not at all. */
+enum iolk_panel_fetch { IOLK_FETCH_L1, IOLK_FETCH_L2, IOLK_FETCH_NONE };
 /* The same over weights that stay as published: bf16, f16, and ggml's Q8_0, Q4_0, Q4_1, Q4_K as
  * q80, q40, q41, q4k. Each weight is widened in registers, which is exact but for the last addition
  * of q41 and q4k (panel_layout.h), then c = fma(a, w, c) for k0 <= k < k1.
@@ -51,13 +53,12 @@ enum { IOLK_PANEL_AHEAD = 4096 };
  *   panels of columns, the second one panel_bytes after the first
  *   A (m, k1 - k0) ld_a: its column 0 belongs to k0
  *   panel: one whole panel, from k = 0 (panel_layout.h)      init, C: as in gemm_f32
- *   into_l2: two panels are fetched into L2, not through L1 (a hint)
  *   widened: NULL; or (k1 - k0, IOLK_NR), where the weights of all 48 columns go too, for other
  *   rows: the stores hide behind the products. */
 typedef void iolk_gemm_widened_fn(size_t m, size_t n, size_t k0, size_t k1, const float *a,
-                                  size_t ld_a, const void *panel, size_t panel_bytes, int into_l2,
-                                  const float *init, size_t ld_init, float *c, size_t ld_c,
-                                  float *restrict widened);
+                                  size_t ld_a, const void *panel, size_t panel_bytes,
+                                  enum iolk_panel_fetch fetch, const float *init, size_t ld_init,
+                                  float *c, size_t ld_c, float *restrict widened);
 typedef iolk_gemm_widened_fn iolk_gemm_bf16_fn, iolk_gemm_f16_fn, iolk_gemm_q80_fn,
     iolk_gemm_q40_fn, iolk_gemm_q41_fn, iolk_gemm_q4k_fn;
 /* Steps k0 .. k1 of such a panel as f32: out (k1 - k0, IOLK_NR), a piece of an f32 panel. */

@@ -228,8 +228,9 @@ static void gemm_call(kc_fn *fn, const struct kc_case *c, void *const *p)
     size_t ld_init;
     const float *init = gemm_init(c, p, &ld_init);
     ((iolk_gemm_widened_fn *)fn)(c->size[0], c->size[1], c->size[2], c->size[3], p[0],
-                                 c->array[0].ld, p[1], gemm_panel_bytes(c), c->size[2] % 2, init,
-                                 ld_init, p[2], c->array[2].ld, keeps(c->size[4]) ? p[3] : NULL);
+                                 c->array[0].ld, p[1], gemm_panel_bytes(c),
+                                 (enum iolk_panel_fetch)(c->size[2] % 3), init, ld_init, p[2],
+                                 c->array[2].ld, keeps(c->size[4]) ? p[3] : NULL);
 }
 
 /* --- widen --- */

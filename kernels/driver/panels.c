@@ -329,13 +329,28 @@ static void slice_product(const struct iolk_ops *ops, const struct slice *x, siz
         const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         float *to = x->c + (p - part->panel_begin) * IOLK_NR;
-        gemm(first_rows, n, x->k0, x->k1, x->a, ld_a, panel_of(b, p * IOLK_NR), 0, 0,
+        gemm(first_rows, n, x->k0, x->k1, x->a, ld_a, panel_of(b, p * IOLK_NR), 0, IOLK_FETCH_L1,
              x->from_c ? to : bias, x->from_c ? ld_c : 0, to, ld_c, widened);
         to += first_rows * ld_c;
         const struct iolk_fetch fetch = iol_fetch(ops, rest, next, lines);
         ops->gemm_f32(rest, n, depth, x->a + first_rows * ld_a, ld_a, widened, IOLK_NR,
                       x->from_c ? to : bias, x->from_c ? ld_c : 0, to, ld_c, next ? &fetch : NULL);
     }
+}
+
+/* As in iol_fetch: where L1 is small, fetches of a byte a weight hold all its miss buffers, and for
+ * one or two rows of two bytes a weight the processor's own prefetchers, undisturbed, bring more.
+ */
+static enum iolk_panel_fetch narrow_fetch(const struct iolk_ops *ops, size_t m,
+                                          enum iol_panel_dtype dtype)
+{
+    if (!iol_small_l1(ops)) {
+        return IOLK_FETCH_L1;
+    }
+    if (dtypes[dtype].block_weights == 1) {
+        return m <= 2 ? IOLK_FETCH_NONE : IOLK_FETCH_L1;
+    }
+    return dtype == IOL_PANEL_Q80 ? IOLK_FETCH_L2 : IOLK_FETCH_L1;
 }
 
 /* All of k in one call per panel, weights widened in registers. A single row takes two panels of
@@ -348,8 +363,7 @@ static void narrow_product(const struct iolk_ops *ops, size_t m, const float *a,
     iolk_gemm_widened_fn *const gemm = gemm_of(ops, b->dtype);
     const size_t bytes = one_panel(b->dtype, b->k);
     const bool pairs = m == 1 && dtypes[b->dtype].block_weights > 1;
-    /* As in iol_fetch: a byte a weight are enough lines to hold all miss buffers of a small L1. */
-    const int into_l2 = b->dtype == IOL_PANEL_Q80 && iol_small_l1(ops);
+    const enum iolk_panel_fetch how = narrow_fetch(ops, m, b->dtype);
     /* The kernel fetches its streams from so many bytes on: their beginnings, all at once. */
     const char *first = iol_panel_at(b, part->panel_begin, part->k_begin);
     for (size_t i = 0; i < IOLK_PANEL_AHEAD && i < bytes; i += LINE) {
@@ -364,8 +378,7 @@ static void narrow_product(const struct iolk_ops *ops, size_t m, const float *a,
         const size_t most = panels * IOLK_NR, rest = b->n - p * IOLK_NR;
         float *to = c + (p - part->panel_begin) * IOLK_NR;
         gemm(m, rest < most ? rest : most, part->k_begin, k_end, a, ld_a, panel_of(b, p * IOLK_NR),
-             bytes, into_l2, part->accumulate ? to : bias, part->accumulate ? ld_c : 0, to, ld_c,
-             NULL);
+             bytes, how, part->accumulate ? to : bias, part->accumulate ? ld_c : 0, to, ld_c, NULL);
     }
 }
 

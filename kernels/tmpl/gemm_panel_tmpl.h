@@ -157,7 +157,7 @@ static void (*const tiles[ROWS])(const int first_pass, const size_t column0,
 };
 
 void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
-               const void *panel, size_t panel_bytes, int into_l2, const float *init,
+               const void *panel, size_t panel_bytes, enum iolk_panel_fetch how, const float *init,
                size_t ld_init, float *c, size_t ld_c, float *restrict widened)
 {
     assert(m >= 1 && m <= IOLK_WIDE_MR && n >= 1 && k0 <= k1);
@@ -172,13 +172,13 @@ void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t 
                               .init = init,
                               .panel = panel,
                               .c = c};
-        (into_l2 ? tile_pair_l2 : tile_pair)(&t);
+        (how == IOLK_FETCH_L2 ? tile_pair_l2 : tile_pair)(&t);
         return;
     }
     if (n > IOLK_NR) {
         const unsigned char *next = (const unsigned char *)panel + panel_bytes;
-        IOLK_NAME(1, IOLK_NR, k0, k1, a, ld_a, panel, 0, into_l2, init, ld_init, c, ld_c, NULL);
-        IOLK_NAME(1, n - IOLK_NR, k0, k1, a, ld_a, next, 0, into_l2, init ? init + IOLK_NR : NULL,
+        IOLK_NAME(1, IOLK_NR, k0, k1, a, ld_a, panel, 0, how, init, ld_init, c, ld_c, NULL);
+        IOLK_NAME(1, n - IOLK_NR, k0, k1, a, ld_a, next, 0, how, init ? init + IOLK_NR : NULL,
                   ld_init, c + IOLK_NR, ld_c, NULL);
         return;
     }
@@ -199,7 +199,7 @@ void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t 
                                   .panel = panel,
                                   .c = c + row * ld_c + column,
                                   .widened = pass == 0 ? widened : NULL};
-            tiles[rows - 1](pass == 0 && column == 0, column, &t);
+            tiles[rows - 1](pass == 0 && column == 0 && how != IOLK_FETCH_NONE, column, &t);
         }
     }
 }
