@@ -101,7 +101,7 @@ static void fetch_row(const float *p, size_t d)
     }
 }
 
-static void fetch_piece(struct fetch *f)
+static __attribute__((noinline)) void fetch_rows(struct fetch *f)
 {
     const struct iol_attention *call = f->call;
     const size_t d = call->heads->head_dim;
@@ -115,6 +115,14 @@ static void fetch_piece(struct fetch *f)
         if (call->z != call->q) {
             fetch_row(call->z + f->row * call->ld_z + f->head * d, d);
         }
+    }
+}
+
+/* Mostly there is nothing to fetch. */
+static inline void fetch_piece(struct fetch *f)
+{
+    if (f->row < f->end) {
+        fetch_rows(f);
     }
 }
 
