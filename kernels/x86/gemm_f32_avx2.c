@@ -1,8 +1,8 @@
 /* gemm_f32_avx2: tiles that fit 16 registers, k outermost in each (the outer-product micro-kernel
- * of Goto and van de Geijn, 2008): 5-6 rows x 16 columns, 3-4 rows x 24, 1-2 rows x 48. All tiles
- * of one height and width follow one another inside one body. Where a width is no multiple of 8,
- * the last vector starts at width - 8 and computes a few columns twice (equal chains, equal bits),
- * so only widths below 8 need masks.
+ * of Goto and van de Geijn, 2008): 5-6 rows x 16 columns, 3-4 rows x 24, 1-2 rows x 48 (and 3-4 rows
+ * over a whole panel, two by two). All tiles of one height and width follow one another inside one
+ * body. Where a width is no multiple of 8, the last vector starts at width - 8 and computes a few
+ * columns twice (equal chains, equal bits), so only widths below 8 need masks.
  *
  * Registers (6 x 16): 12 ymm of C, 2 of B, 1 of A broadcast. (4 x 24): 12, 3, 1. (2 x 48): 12,
  * 1, 2.
@@ -332,6 +332,16 @@ struct groups {
     size_t count, height, taller;
 };
 
+/* Three and four rows over a whole panel are two groups, each of which passes all its columns at
+ * once: half of them in each of two passes, a line and a half a step, are no stream to the
+ * processor. */
+static struct groups groups_of(size_t m, size_t n)
+{
+    const bool halved = n == IOLK_NR && (m == 3 || m == 4);
+    const size_t count = halved ? 2 : (m + MAX_ROWS - 1) / MAX_ROWS;
+    return (struct groups){.count = count, .height = m / count, .taller = m % count};
+}
+
 /* Passes over B of all groups. */
 static size_t passes(const struct groups *g, size_t n)
 {
@@ -353,10 +363,10 @@ static void run_groups(const struct groups *g, size_t n, struct tiles *t)
     run_rows(g->count - g->taller, g->height, n, &at, t);
 }
 
-/* Two groups: four passes over B, each of a half of its columns, which is no stream of whole lines
- * to the processor. Pieces of B stay in L1 until all passes are done, the sums wait in C, and the
- * piece after the next is fetched meanwhile. (One group of 3 or 4 rows loses more by this where B
- * is in a cache than it gains where it is not.) */
+/* Seven and eight rows: four passes over B, each of a half of its columns. Pieces of B stay in L1
+ * until all passes are done, the sums wait in C, and the piece after the next is fetched meanwhile.
+ * (3 and 4 rows would gain 20 % more by this from memory than groups_of gives them, and lose up to
+ * 35 % where B is in a cache.) */
 static void run_pieces(const struct groups *g, size_t n, const struct tiles *whole)
 {
     struct tiles t = *whole;
@@ -385,8 +395,7 @@ void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     const char *ahead = fetch ? fetch->at : NULL;
     const size_t lines = ahead ? fetch->lines : 0;
-    const size_t groups = (m + MAX_ROWS - 1) / MAX_ROWS;
-    const struct groups g = {.count = groups, .height = m / groups, .taller = m % groups};
+    const struct groups g = groups_of(m, n);
     const size_t turns = lines ? k / UNROLL * passes(&g, n) : 0;
     const bool own = fetch && !fetch->at && ld_b == IOLK_NR;
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -408,7 +417,7 @@ void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_
         .own = own && g.height > 4,
         .next = k * IOLK_NR,
     };
-    if (own && g.count > 1) {
+    if (own && m > MAX_ROWS) {
         run_pieces(&g, n, &t);
     } else {
         run_groups(&g, n, &t);
