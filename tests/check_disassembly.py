@@ -2,7 +2,7 @@
 """check_disassembly.py OBJDUMP BUILD_DIR: what the compiler made of the kernels.
 
 Looks at the kernel objects of an optimised build (gcc or clang, x86-64 or AArch64):
-  - gemm: every innermost loop that multiplies does so with FMAs of the ISA's full registers (zmm, ymm, v.4s) and with
+  - gemm, and mix where it is a tile of gemm: every innermost loop that multiplies does so with FMAs of the ISA's full registers (zmm, ymm, v.4s) and with
     no scalar ones (half registers where a name ends with _by_halves), and touches no vector register on the stack: an
     accumulator that lives in memory costs more than the arithmetic;
   - the other kernels that are written in FMAs have such a loop;
@@ -24,7 +24,9 @@ SCALAR_FMA = r"^(vfn?m(add|sub)\d*s[sd]|fn?m(add|sub))$"
 VECTOR = r"%[xyz]mm\d|\b[qv]\d+\b"
 # Ops other than gemm whose loops are FMAs of vectors. (chains is scalar on purpose where it is no transposition.)
 WIDENED = r"^gemm_(bf16|f16|q80|q40|q41|q4k)$"  # constants of a block may lie on the stack: they are operands there
-FMA_OPS = ("axpy_f32", "rmsnorm_f32", "layernorm_f32", "rope_f32", "dot_f64", "ssq_f64")
+GEMMS = ("gemm_f32", "gemm_bf16dot")
+OWN_MIX = ("avx2", "avx512")  # where mix_f32 is a GEMM's tile with a triangle; elsewhere it calls gemm_f32
+FMA_OPS = ("mix_f32", "axpy_f32", "rmsnorm_f32", "layernorm_f32", "rope_f32", "dot_f64", "ssq_f64")
 
 
 def functions(listing):
@@ -143,9 +145,9 @@ def main():
         isas.add(isa)
         if isa == "scalar":
             seen, faults, what = *check_scalar(listing), "instructions, no packed FMA"
-        elif op in ("gemm_f32", "gemm_bf16dot"):
+        elif op in GEMMS or (op == "mix_f32" and isa in OWN_MIX):
             seen, faults, what = *check_gemm(isa, listing), "inner loops, all of full-width FMAs, nothing spilled"
-            gemms.add(isa)
+            gemms |= {isa} if op in GEMMS else set()
         elif op in FMA_OPS or re.match(WIDENED, op):
             seen, faults, what = *check_vector(isa, listing), "loops of full-width FMAs"
         else:
