@@ -179,9 +179,9 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
     }
 #define ROW(r, first, step)                                                                        \
     if (r < m && r >= first && (vectors == 1 || (vectors == 2 && r % 2))) {                        \
-        FUSED_##r(0, step) if (vectors > 1)                                                        \
-        {                                                                                          \
-            FUSED_##r(1, step)                                                                     \
+        FUSED_##r(0, step);                                                                        \
+        if (vectors > 1) {                                                                         \
+            FUSED_##r(1, step);                                                                    \
         }                                                                                          \
     } else if (r < m && r >= first) {                                                              \
         __m512 ar;                                                                                 \
@@ -190,7 +190,7 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
         FMA(r, 1)                                                                                  \
         FMA(r, 2)                                                                                  \
     }
-/* And not again for each row. */
+/* A vector of B is not loaded again for each row. */
 #define LOADED_ONCE(b) __asm__("" : "+v"(b));
 /* The rows from `first` on. */
 #define STEP_FROM(first, step)                                                                     \
