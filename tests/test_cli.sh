@@ -24,7 +24,8 @@ bad() {
 skip() { skipped=$((skipped + 1)); echo "skipped $1"; }
 
 # check NAME STATUS PATTERN WORDS...: run the program; its status is STATUS and standard output and error
-# together hold the extended regular expression PATTERN ('' matches anything).
+# together hold the extended regular expression PATTERN ('' matches anything). Fast arithmetic that was measured to be no
+# faster, again and again, is skipped: false then.
 check() {
     local name=$1 status=$2 pattern=$3 found
     shift 3
@@ -32,6 +33,9 @@ check() {
     found=$?
     if [ "$found" -eq "$status" ] && { [ -z "$pattern" ] || cat "$work/out" "$work/err" | grep -qE -- "$pattern"; }; then
         ok "$name"
+    elif [ "$program" = "$work/steady" ] && grep -q 'would be of no use' "$work/err"; then
+        skip "$name (measured to be no faster just now)"
+        return 1
     else
         echo "exit status $found, expected $status, and '$pattern'" >>"$work/err"
         bad "$name"
@@ -213,14 +217,16 @@ chmod +x "$work/steady"
 program=$work/steady
 check "info tells about fast arithmetic" 0 '^  fast' info
 if grep -q '^  fast (' "$work/out"; then
-    check "a fast run names itself and its error" 0 'logits differ from exact ones by [0-9.]+e-0[2-9]' "${small[@]}" --arithmetic fast --out "$work/fast.db"
-    check "its export does" 0 '"arithmetic":{"name":"fast .*"error_rms":[0-9.]+e-0[2-9]' export "$work/fast.db"
-    refuse "it is another experiment than exact" 1 'numerics: found 1 fast .*, expected 1$' "${small[@]}" --out "$work/fast.db"
-    check "a fast run without reuse" 0 '' "${small[@]}" --arithmetic fast --reuse none --threads 1 --out "$work/fast1.db"
-    [ "$("$program" digest "$work/fast.db" | cut -d' ' -f1)" = "$("$program" digest "$work/fast1.db" | cut -d' ' -f1)" ]
-    that "its digest does not depend on reuse and threads"
-    [ "$("$program" digest "$work/fast.db" | cut -d' ' -f1)" != "$("$program" digest "$work/a.db" | cut -d' ' -f1)" ]
-    that "its digest is not that of exact"
+    if check "a fast run names itself and its error" 0 'logits differ from exact ones by [0-9.]+e-0[2-9]' "${small[@]}" --arithmetic fast --out "$work/fast.db"; then
+        check "its export does" 0 '"arithmetic":{"name":"fast .*"error_rms":[0-9.]+e-0[2-9]' export "$work/fast.db"
+        refuse "it is another experiment than exact" 1 'numerics: found 1 fast .*, expected 1$' "${small[@]}" --out "$work/fast.db"
+        if check "a fast run without reuse" 0 '' "${small[@]}" --arithmetic fast --reuse none --threads 1 --out "$work/fast1.db"; then
+            [ "$("$program" digest "$work/fast.db" | cut -d' ' -f1)" = "$("$program" digest "$work/fast1.db" | cut -d' ' -f1)" ]
+            that "its digest does not depend on reuse and threads"
+        fi
+        [ "$("$program" digest "$work/fast.db" | cut -d' ' -f1)" != "$("$program" digest "$work/a.db" | cut -d' ' -f1)" ]
+        that "its digest is not that of exact"
+    fi
 elif grep -q 'would be of no use' "$work/out"; then
     skip "fast runs (measured to be no faster here)"
 else
