@@ -164,7 +164,8 @@ int bench_goals(int argc, char **argv)
 #define GOALS(name) goal_##name(&options, &report);
 #include "goals.def"
 #undef GOALS
-    if (options.cells && (ferror(options.cells) | fclose(options.cells))) {
+    const bool torn = options.cells && ferror(options.cells);
+    if ((options.cells && fclose(options.cells) != 0) || torn) {
         fprintf(stderr, "iolaus_bench: the file of --cells could not be written\n");
         report.wrong = true;
     }

@@ -7,33 +7,7 @@
 /* Steps of a piece of B that stays in L1 from its first pass to its last. */
 enum { PIECE = 64, PIECE_FLOATS = PIECE * IOLK_NR };
 
-#define BODY(m, vectors)                                                                           \
-    static void tile_##m##x##vectors(struct tiles *t)                                              \
-    {                                                                                              \
-        run_tiles(m, vectors, false, false, false, t);                                             \
-    }
-#define BODIES(m)                                                                                  \
-    static void tile_##m##_masked(struct tiles *t)                                                 \
-    {                                                                                              \
-        run_tiles(m, 1, true, false, false, t);                                                    \
-    }                                                                                              \
-    BODY(m, 1) BODY(m, 2)
-BODIES(1)
-BODIES(2)
-BODIES(3)
-BODIES(4)
-BODIES(5)
-BODIES(6)
-BODY(1, 3)
-BODY(1, 4)
-BODY(1, 5)
-BODY(1, 6)
-BODY(2, 3)
-BODY(2, 4)
-BODY(2, 5)
-BODY(2, 6)
-BODY(3, 3)
-BODY(4, 3)
+TILE_BODIES(false)
 
 #define OWN_BODY(m, vectors)                                                                       \
     static void tile_##m##x##vectors##_own(struct tiles *t)                                        \
@@ -46,14 +20,6 @@ OWN_BODY(6, 2)
 /* `count` groups of `rows` rows each, below one another, over all n columns. */
 static void run_rows(size_t count, size_t rows, size_t n, const struct tiles *at, struct tiles *t)
 {
-    /* Column 0: fewer than LANES columns. */
-    static void (*const bodies[MAX_ROWS][7])(struct tiles *) = {
-        {tile_1_masked, tile_1x1, tile_1x2, tile_1x3, tile_1x4, tile_1x5, tile_1x6},
-        {tile_2_masked, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},
-        {tile_3_masked, tile_3x1, tile_3x2, tile_3x3, 0, 0, 0},
-        {tile_4_masked, tile_4x1, tile_4x2, tile_4x3, 0, 0, 0},
-        {tile_5_masked, tile_5x1, tile_5x2, 0, 0, 0, 0},
-        {tile_6_masked, tile_6x1, tile_6x2, 0, 0, 0, 0}};
     static void (*const own_bodies[MAX_ROWS])(struct tiles *) = {0,           0, 0, 0, tile_5x2_own,
                                                                  tile_6x2_own};
     for (size_t j = 0, columns; j < n; j += columns) {
@@ -68,7 +34,7 @@ static void run_rows(size_t count, size_t rows, size_t n, const struct tiles *at
         if (t->own && columns == widest(rows)) {
             own_bodies[rows - 1](t);
         } else {
-            bodies[rows - 1][columns < LANES ? 0 : (columns + LANES - 1) / LANES](t);
+            bodies[rows - 1][tile_vectors(columns)](t);
         }
     }
 }

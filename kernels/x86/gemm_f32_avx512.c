@@ -18,26 +18,15 @@
     BODY(m, 8_by_halves, 1, HALF, NOTHING)                                                         \
     BODY(m, 24_by_halves, 2, HALF, NOTHING)                                                        \
     BODY(m, 40_by_halves, 3, HALF, NOTHING)
-BODIES(1)
-BODIES(2)
-BODIES(3)
-BODIES(4)
-BODIES(5)
-BODIES(6)
-BODIES(7)
-BODIES(8)
+HEIGHTS(BODIES)
 
 /* Of each height: a whole panel; the same that fetches B; up to 16, 32, 48 columns; 8, 24, 40. */
 enum { PANEL, PANEL_OWN, SOME_VECTORS, SOME_BY_HALVES = SOME_VECTORS + 3, WIDTHS = 8 };
 #define ROW_OF_TABLE(m)                                                                            \
-    {                                                                                              \
-        tile_##m##x48, tile_##m##x48_own, tile_##m##x16_masked, tile_##m##x32_masked,              \
-            tile_##m##x48_masked, tile_##m##x8_by_halves, tile_##m##x24_by_halves,                 \
-            tile_##m##x40_by_halves                                                                \
-    }
-static void (*const bodies[IOLK_MR][WIDTHS])(struct tiles *) = {
-    ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
-    ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
+    {tile_##m##x48,           tile_##m##x48_own,      tile_##m##x16_masked,                        \
+     tile_##m##x32_masked,    tile_##m##x48_masked,   tile_##m##x8_by_halves,                      \
+     tile_##m##x24_by_halves, tile_##m##x40_by_halves},
+static void (*const bodies[IOLK_MR][WIDTHS])(struct tiles *) = {HEIGHTS(ROW_OF_TABLE)};
 
 static size_t width_of(size_t n, bool own)
 {

@@ -15,31 +15,20 @@
     BODY(m, 32_masked, 2, MASKED)                                                                  \
     BODY(m, 48_masked, 3, MASKED)
 #define ROW_OF_TABLE(m)                                                                            \
-    {                                                                                              \
-        tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked            \
-    }
+    {tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked},
+HEIGHTS(BODIES)
 
-BODIES(1)
-BODIES(2)
-BODIES(3)
-BODIES(4)
-BODIES(5)
-BODIES(6)
-BODIES(7)
-BODIES(8)
+static void (*const bodies[IOLK_MR][4])(struct tiles *) = {HEIGHTS(ROW_OF_TABLE)};
 
-static void (*const bodies[IOLK_MR][4])(struct tiles *) = {
-    ROW_OF_TABLE(1), ROW_OF_TABLE(2), ROW_OF_TABLE(3), ROW_OF_TABLE(4),
-    ROW_OF_TABLE(5), ROW_OF_TABLE(6), ROW_OF_TABLE(7), ROW_OF_TABLE(8)};
-
-void iolk_mix_f32_avx512(size_t m, size_t n, size_t k, const float *e, size_t ld_e, const float *v,
-                         size_t ld_v, const float *factor, int from_y, float *y, size_t ld_y)
+void iolk_mix_f32_avx512(size_t m, size_t n, size_t first, const float *e, size_t ld_e,
+                         const float *v, size_t ld_v, const float *factor, int from_y, float *y,
+                         size_t ld_y)
 {
     assert(m >= 1 && m <= IOLK_MR && n >= 1 && n <= IOLK_NR);
     const size_t vectors = (n + LANES - 1) / LANES;
     struct tiles t = {
         .count = 1,
-        .k = k,
+        .k = first,
         .ld_a = ld_e,
         .ld_b = ld_v,
         .ld_init = ld_y,

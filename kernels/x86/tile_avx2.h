@@ -286,4 +286,48 @@ static inline size_t tile_columns(size_t rows, size_t left)
     return left <= most ? left : left - most <= LANES ? most - LANES : most;
 }
 
+/* Every body but those that fetch B themselves, and their table by height and by vectors of a
+ * width; at 0 vectors: fewer than LANES columns. */
+#define TILE_BODY(m, vectors, triangle)                                                            \
+    static void tile_##m##x##vectors(struct tiles *t)                                              \
+    {                                                                                              \
+        run_tiles(m, vectors, false, false, triangle, t);                                          \
+    }
+#define TILE_NARROW_BODIES(m, triangle)                                                            \
+    static void tile_##m##_masked(struct tiles *t)                                                 \
+    {                                                                                              \
+        run_tiles(m, 1, true, false, triangle, t);                                                 \
+    }                                                                                              \
+    TILE_BODY(m, 1, triangle) TILE_BODY(m, 2, triangle)
+#define TILE_BODIES(triangle)                                                                      \
+    TILE_NARROW_BODIES(1, triangle)                                                                \
+    TILE_NARROW_BODIES(2, triangle)                                                                \
+    TILE_NARROW_BODIES(3, triangle)                                                                \
+    TILE_NARROW_BODIES(4, triangle)                                                                \
+    TILE_NARROW_BODIES(5, triangle)                                                                \
+    TILE_NARROW_BODIES(6, triangle)                                                                \
+    TILE_BODY(1, 3, triangle)                                                                      \
+    TILE_BODY(1, 4, triangle)                                                                      \
+    TILE_BODY(1, 5, triangle)                                                                      \
+    TILE_BODY(1, 6, triangle)                                                                      \
+    TILE_BODY(2, 3, triangle)                                                                      \
+    TILE_BODY(2, 4, triangle)                                                                      \
+    TILE_BODY(2, 5, triangle)                                                                      \
+    TILE_BODY(2, 6, triangle)                                                                      \
+    TILE_BODY(3, 3, triangle)                                                                      \
+    TILE_BODY(4, 3, triangle)                                                                      \
+    static void (*const bodies[MAX_ROWS][WIDE / LANES + 1])(struct tiles *) = {                    \
+        {tile_1_masked, tile_1x1, tile_1x2, tile_1x3, tile_1x4, tile_1x5, tile_1x6},               \
+        {tile_2_masked, tile_2x1, tile_2x2, tile_2x3, tile_2x4, tile_2x5, tile_2x6},               \
+        {tile_3_masked, tile_3x1, tile_3x2, tile_3x3, 0, 0, 0},                                    \
+        {tile_4_masked, tile_4x1, tile_4x2, tile_4x3, 0, 0, 0},                                    \
+        {tile_5_masked, tile_5x1, tile_5x2, 0, 0, 0, 0},                                           \
+        {tile_6_masked, tile_6x1, tile_6x2, 0, 0, 0, 0}};
+
+/* Index of a width in the table. */
+static inline size_t tile_vectors(size_t columns)
+{
+    return columns < LANES ? 0 : (columns + LANES - 1) / LANES;
+}
+
 #endif

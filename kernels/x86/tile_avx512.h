@@ -34,7 +34,9 @@ struct tiles {
     const float *factor; /* of a triangle: one for each row */
 };
 
-#define ROWS8(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+/* Every height of a tile; every row of one. */
+#define HEIGHTS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define ROWS8(X)   X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 
 /* acc + a * b as an instruction and not as an intrinsic: gcc 12 would fold loads of B into several
  * FMAs and move accumulators about, up to spilling two of them. */
