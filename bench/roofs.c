@@ -322,7 +322,9 @@ double bench_stream_sample(enum iolk_isa isa, enum bench_level level, enum bench
     }
     float *from = buffer;
     const size_t first = level == BENCH_DRAM ? window : 0, windows = wanted / bytes;
-    window = (first + threads) % (READ_BYTES / READ_WINDOW);
+    if (level == BENCH_DRAM) {
+        window = (first + threads) % windows;
+    }
 #pragma omp parallel for num_threads((int)threads) schedule(static, 1) reduction(+ : sum)
     for (size_t i = 0; i < threads; i++) {
         /* Reading takes both arrays as one. */

@@ -26,7 +26,7 @@ enum {
 struct iolk_fetch {
     const void *at;
     size_t lines;
-    int into_l2; /* 0: through L1; else L1's misses are few, and loads may be shaped by that */
+    int into_l2; /* 0: through L1. Of B itself: L1's misses are few; loads may be shaped by that */
 };
 enum { IOLK_STREAM_AHEAD = 1536 };
 

@@ -60,13 +60,20 @@ static inline int iol_small_l1(const struct iolk_ops *ops)
     return ops->l1_bytes < (size_t)48 << 10;
 }
 
-/* Weights that a product of `rows` rows fetches while it uses others. A fetch through L1 holds one
- * of its miss buffers until memory answers; those of a small L1 are all held where fewer than 24
- * rows use a line (more ask for fewer lines), and the loads wait. */
+/* An L2 of 2 MiB and more, which waits for three times as many lines as an L1. */
+static inline int iol_large_l2(const struct iolk_ops *ops)
+{
+    return ops->l2_bytes >= (size_t)2 << 20;
+}
+
+/* Weights that a product of `rows` rows fetches while it uses others (`at` NULL: its own). A fetch
+ * through L1 holds one of its miss buffers until memory answers; those of a small L1 are all held
+ * where fewer than 24 rows use a line (more ask for fewer lines), and the loads wait. */
 static inline struct iolk_fetch iol_fetch(const struct iolk_ops *ops, size_t rows, const void *at,
                                           size_t lines)
 {
-    return (struct iolk_fetch){at, lines, iol_small_l1(ops) && rows < 24};
+    const int large_l2 = at && iol_large_l2(ops);
+    return (struct iolk_fetch){at, lines, large_l2 || (iol_small_l1(ops) && rows < 24)};
 }
 
 /* C = A * B^T (+ bias), one FMA chain per output in ascending k, single-threaded.

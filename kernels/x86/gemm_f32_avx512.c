@@ -167,7 +167,7 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         wide_rows[vectors - 4](&t, own);
         return;
     }
-    if (m == 1 && into_l2 && n == IOLK_NR && ld_b == IOLK_NR) {
+    if (m == 1 && into_l2 && !ahead && n == IOLK_NR && ld_b == IOLK_NR) {
         row_by_halves(&t);
         return;
     }
