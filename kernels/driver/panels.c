@@ -340,17 +340,19 @@ static void slice_product(const struct iolk_ops *ops, const struct slice *x, siz
 
 /* As in iol_fetch: where L1 is small, fetches of a byte a weight hold all its miss buffers, and for
  * one or two rows of two bytes a weight the processor's own prefetchers, undisturbed, bring more.
+ * Where L2 is large, two bytes a weight come faster into it (the others do not wait for memory).
  */
 static enum iolk_panel_fetch narrow_fetch(const struct iolk_ops *ops, size_t m,
                                           enum iol_panel_dtype dtype)
 {
     if (!iol_small_l1(ops)) {
-        return IOLK_FETCH_L1;
+        return iol_large_l2(ops) && dtypes[dtype].block_weights == 1 ? IOLK_FETCH_L2
+                                                                     : IOLK_FETCH_L1;
     }
     if (dtypes[dtype].block_weights == 1) {
         return m <= 2 ? IOLK_FETCH_NONE : IOLK_FETCH_L1;
     }
-    return dtype == IOL_PANEL_Q80 ? IOLK_FETCH_L2 : IOLK_FETCH_L1;
+    return dtype == IOL_PANEL_Q80 && m == 1 ? IOLK_FETCH_L2 : IOLK_FETCH_L1;
 }
 
 /* All of k in one call per panel, weights widened in registers. A single row takes two panels of

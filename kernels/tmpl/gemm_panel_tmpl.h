@@ -128,6 +128,10 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
         } else {                                                                                   \
             run(r, 1, 0, 0, 0, column0, t);                                                        \
         }                                                                                          \
+    }                                                                                              \
+    static __attribute__((noinline)) void tile_##r##_l2(const struct job *t)                       \
+    {                                                                                              \
+        run(r, 1, 1, 1, 0, 0, t);                                                                  \
     }
 TILE(1)
 TILE(2)
@@ -153,6 +157,15 @@ static void (*const tiles[ROWS])(const int first_pass, const size_t column0,
 #if ROWS > 2
     tile_3,
     tile_4,
+#endif
+};
+
+static void (*const tiles_l2[ROWS])(const struct job *t) = {
+    tile_1_l2,
+    tile_2_l2,
+#if ROWS > 2
+    tile_3_l2,
+    tile_4_l2,
 #endif
 };
 
@@ -199,7 +212,12 @@ void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t 
                                   .panel = panel,
                                   .c = c + row * ld_c + column,
                                   .widened = pass == 0 ? widened : NULL};
-            tiles[rows - 1](pass == 0 && column == 0 && how != IOLK_FETCH_NONE, column, &t);
+            const int first = pass == 0 && column == 0;
+            if (first && how == IOLK_FETCH_L2 && !widened) {
+                tiles_l2[rows - 1](&t);
+            } else {
+                tiles[rows - 1](first && how != IOLK_FETCH_NONE, column, &t);
+            }
         }
     }
 }
