@@ -209,6 +209,10 @@ static inline void norm_advance(struct norm_rows *t, size_t rows)
 /* --- staggered rows: sum, square and write, constants in every caller, name the stages that take
  * place, each on a row of its own --- */
 
+/* Two streams of stores take turns at L1: y, which nobody has read, is asked for so many floats
+ * before it is stored, or every line of it is waited for (Sapphire Rapids). */
+enum { NORM_AHEAD = 128 };
+
 /* What the stages hand on. */
 struct norm_stages {
     f32x16 mean_square;        /* of the row that is squared next */
@@ -230,6 +234,9 @@ static inline __attribute__((always_inline)) void rmsnorm_stagger(const bool add
         if (square) {
             const f32x16 v = norm_input(add, x1 + i, c1 + i, sum1 + i);
             squares = f32x16_fma(v, v, squares);
+        }
+        if (write && add) {
+            __builtin_prefetch(y0 + i + NORM_AHEAD, 1);
         }
         if (write) {
             const f32x16 v = f32x16_mul(f32x16_load(x0 + i), factor);
@@ -267,6 +274,9 @@ layernorm_stagger(const bool add, const bool sum, const bool square, const bool 
         if (square) {
             const f32x16 d = f32x16_sub(f32x16_load(x1 + i), mean1);
             squares = f32x16_fma(d, d, squares);
+        }
+        if (write && add) {
+            __builtin_prefetch(y0 + i + NORM_AHEAD, 1);
         }
         if (write) {
             const f32x16 d = f32x16_mul(f32x16_sub(f32x16_load(x0 + i), mean0), factor);
