@@ -66,8 +66,8 @@ typedef void iolk_widen_fn(size_t k0, size_t k1, const void *restrict panel, flo
 typedef iolk_widen_fn iolk_widen_bf16_fn, iolk_widen_f16_fn, iolk_widen_q80_fn, iolk_widen_q40_fn,
     iolk_widen_q41_fn, iolk_widen_q4k_fn;
 
-/* out[i] = chain over j ascending of fma(q[i][j], k[i][j], .) from 0; q (m, n) ld_q, k (m, n) ld_k.
- * m independent chains. */
+/* out[i] = chain over j ascending of fma(q[i][j], k[i][j], .) from 0; q (m, n) ld_q, k (m, n) ld_k
+ * (0: one k for all rows). m independent chains. */
 typedef void iolk_chains_f32_fn(size_t m, size_t n, const float *restrict q, size_t ld_q,
                                 const float *restrict k, size_t ld_k, float *restrict out);
 
@@ -92,7 +92,8 @@ typedef void iolk_mix_f32_fn(size_t m, size_t n, size_t first, const float *e, s
                              const float *v, size_t ld_v, const float *factor, int from_y, float *y,
                              size_t ld_y);
 /* The last key of m rows of attention, each its own, and the division: y[r] = factor[r] * fma(e[r],
- * v[r], y[r]). e: one element each ld_e; v (m, n) ld_v, y (m, n) ld_y, factor (m). */
+ * v[r], y[r]). e: one element each ld_e; v (m, n) ld_v (0: one v for all rows),
+ * y (m, n) ld_y, factor (m). */
 typedef void iolk_tail_f32_fn(size_t m, size_t n, const float *restrict e, size_t ld_e,
                               const float *restrict v, size_t ld_v, const float *restrict factor,
                               float *restrict y, size_t ld_y);

@@ -69,8 +69,8 @@ def check_registry(root):
     references = {os.path.basename(path)[:-len("_ref.c")] for path in glob.glob(os.path.join(kernels, "ref", "*_ref.c"))}
     faults += [f"kernels/ref/{op}_ref.c is missing" for op in sorted(ops - references)]
     faults += [f"kernels/ref/{op}_ref.c is of no op" for op in sorted(references - ops)]
-    fast = {f"{op}_{isa}" for isa in re.findall(r"^FAST\((\w+),", read(kernels, "fast", "fast.def"), re.M)
-            for op in ("gemm_bf16dot", "round_bf16")}
+    fast = {op % row for row in re.findall(r"^FAST\((\w+), (\w+),", read(kernels, "fast", "fast.def"), re.M)
+            for op in ("gemm_%sdot_%s", "round_%s_%s")}
     here = {os.path.basename(path)[:-2] for path in glob.glob(os.path.join(kernels, "fast", "*_*.c"))}
     faults += [f"kernels/fast: {name} has a row in fast.def or a file, not both" for name in sorted(fast ^ here)]
     text = "".join(read(kernels, name) for name in files)

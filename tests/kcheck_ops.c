@@ -101,33 +101,36 @@ static bool chains_shape(size_t index, enum kc_kind kind, struct kc_case *out)
     static const size_t rows[] = {0, 1, 2, 3, 5, 7, 8, 9, 16, 17};
     static const size_t widths[] = {0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65, 101, 128};
     enum { ROWS = sizeof rows / sizeof *rows, WIDTHS = sizeof widths / sizeof *widths };
-    if (index >= (size_t)ROWS * WIDTHS) {
+    if (index >= (size_t)2 * ROWS * WIDTHS) {
         return false;
     }
-    size_t m = rows[index % ROWS], n = widths[index / ROWS];
-    *out = (struct kc_case){.kind = kind,
-                            .size = {m, n},
-                            .array = {{m, n, n + index % 3 * 5, sizeof(float), KC_IN},
-                                      {m, n, n + index % 2 * 3, sizeof(float), KC_IN},
-                                      floats(m, KC_OUT)},
-                            .arrays = 3};
+    const size_t shared = index / ((size_t)ROWS * WIDTHS); /* one k for all rows */
+    size_t m = rows[index % ROWS], n = widths[index / ROWS % WIDTHS];
+    *out =
+        (struct kc_case){.kind = kind,
+                         .size = {m, n, shared},
+                         .array = {{m, n, n + index % 3 * 5, sizeof(float), KC_IN},
+                                   {shared ? m > 0 : m, n, n + index % 2 * 3, sizeof(float), KC_IN},
+                                   floats(m, KC_OUT)},
+                         .arrays = 3};
     return true;
 }
 
 static void chains_call(kc_fn *fn, const struct kc_case *c, void *const *p)
 {
-    ((iolk_chains_f32_fn *)fn)(c->size[0], c->size[1], p[0], c->array[0].ld, p[1], c->array[1].ld,
-                               p[2]);
+    ((iolk_chains_f32_fn *)fn)(c->size[0], c->size[1], p[0], c->array[0].ld, p[1],
+                               c->size[2] ? 0 : c->array[1].ld, p[2]);
 }
 
 static void chains_reference(const struct kc_case *c, void *const *p, double *const *out,
                              double *const *bound)
 {
-    iolk_chains_f32_ref(c->size[0], c->size[1], p[0], c->array[0].ld, p[1], c->array[1].ld, out[2],
-                        bound[2]);
+    iolk_chains_f32_ref(c->size[0], c->size[1], p[0], c->array[0].ld, p[1],
+                        c->size[2] ? 0 : c->array[1].ld, out[2], bound[2]);
 }
 
-const struct kc_op kc_chains_f32 = {"m n", true, chains_shape, NULL, chains_call, chains_reference};
+const struct kc_op kc_chains_f32 = {"m n shared", true,        chains_shape,
+                                    NULL,         chains_call, chains_reference};
 
 /* --- one or two vectors in, one out --- */
 
@@ -296,13 +299,14 @@ static bool tail_shape(size_t index, enum kc_kind kind, struct kc_case *out)
     enum { WIDTHS = sizeof widths / sizeof *widths, ROWS = IOLK_MR + 4 };
     const size_t m = index % ROWS, n = widths[index / ROWS % WIDTHS];
     const size_t turn = index / ((size_t)ROWS * WIDTHS);
-    if (turn >= 2) {
+    const size_t shared = turn == 2; /* one v for all rows */
+    if (turn >= 3) {
         return false;
     }
     *out = (struct kc_case){.kind = kind,
-                            .size = {m, n},
+                            .size = {m, n, shared},
                             .array = {{m, 1, 1 + n % 3 * 5, sizeof(float), KC_IN},
-                                      {m, n, n + turn * 7, sizeof(float), KC_IN},
+                                      {shared ? m > 0 : m, n, n + turn * 7, sizeof(float), KC_IN},
                                       floats(m, KC_IN),
                                       {m, n, n + m % 3 * 3, sizeof(float), KC_INOUT}},
                             .arrays = 4};
@@ -311,18 +315,19 @@ static bool tail_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 
 static void tail_call(kc_fn *fn, const struct kc_case *c, void *const *p)
 {
-    ((iolk_tail_f32_fn *)fn)(c->size[0], c->size[1], p[0], c->array[0].ld, p[1], c->array[1].ld,
-                             p[2], p[3], c->array[3].ld);
+    ((iolk_tail_f32_fn *)fn)(c->size[0], c->size[1], p[0], c->array[0].ld, p[1],
+                             c->size[2] ? 0 : c->array[1].ld, p[2], p[3], c->array[3].ld);
 }
 
 static void tail_reference(const struct kc_case *c, void *const *p, double *const *out,
                            double *const *bound)
 {
-    iolk_tail_f32_ref(c->size[0], c->size[1], p[0], c->array[0].ld, p[1], c->array[1].ld, p[2],
-                      p[3], c->array[3].ld, out[3], bound[3]);
+    iolk_tail_f32_ref(c->size[0], c->size[1], p[0], c->array[0].ld, p[1],
+                      c->size[2] ? 0 : c->array[1].ld, p[2], p[3], c->array[3].ld, out[3],
+                      bound[3]);
 }
 
-const struct kc_op kc_tail_f32 = {"m n", true, tail_shape, NULL, tail_call, tail_reference};
+const struct kc_op kc_tail_f32 = {"m n shared", true, tail_shape, NULL, tail_call, tail_reference};
 
 /* --- softmax, sumexp ---------------------------------------------------------------------------
  */

@@ -47,44 +47,174 @@ static double nearest(float x)
     return (double)above;
 }
 
-static const struct iolk_fast *fast_or_skip(void)
+/* What x, one of a block of `count`, becomes in int8: by plain arithmetic from the definition. */
+static double nearest_int8(const float *block, size_t count, float x)
 {
-    const struct iolk_fast *fast = iolk_fast_detect(iolk_isa_detect());
-    if (!fast) {
-        print_message("skipped: this processor has no bf16 dot products\n");
-        skip();
+    float largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        largest = fmaxf(largest, fabsf(block[i]));
     }
-    return fast;
+    const float inverse = largest > 0 ? 127.0f / largest : 0;
+    return (double)(largest / 127.0f) * rint((double)(x * inverse));
 }
 
-static void test_rounding(void **state)
+/* The kernels under test: the next row of fast.def that this processor runs. */
+static const struct iolk_fast *fast;
+
+static size_t block_of(enum iolk_fast_format format)
 {
-    (void)state;
-    enum { N = 1037 };
-    static float x[N];
-    static uint16_t out[N + 1];
-    const struct iolk_fast *fast = fast_or_skip();
+    static const size_t k_of[] = {
+#define F(name, UPPER, k, b_rows, a_words) k,
+        IOLK_FAST_FORMATS(F)
+#undef F
+    };
+    return k_of[format];
+}
+
+static size_t row_words(size_t k)
+{
+    static const size_t words_of[] = {
+#define F(name, UPPER, k_block, b_rows, a_words) a_words,
+        IOLK_FAST_FORMATS(F)
+#undef F
+    };
+    const size_t block = block_of(fast->format);
+    return (k + block - 1) / block * words_of[fast->format];
+}
+
+static void use_or_skip(enum iolk_fast_format format)
+{
+    fast = NULL;
+    const struct iolk_fast *row;
+    for (size_t i = 0; (row = iolk_fast_get(i)); i++) {
+        fast = row->format == format && iolk_fast_runs(row, iolk_isa_detect()) ? row : fast;
+    }
+    if (!fast) {
+        print_message("skipped: this processor has no such dot products\n");
+        skip();
+    }
+}
+
+/* Values of every size, and ties. */
+static void awkward(size_t n, float *x)
+{
     uint64_t seed = 1;
-    for (size_t i = 0; i < N; i++) {
+    for (size_t i = 0; i < n; i++) {
         x[i] = ldexpf(uniform(&seed), (int)(i % 61) - 30);
-        if (i % 5 == 0) { /* a tie */
+        if (i % 5 == 0) { /* a tie of bf16 */
             uint32_t bits;
             memcpy(&bits, &x[i], sizeof bits);
             bits = (bits & 0xffff0000U) | 0x8000U;
             memcpy(&x[i], &bits, sizeof bits);
         }
     }
-    for (size_t n = 0; n <= N; n += n < 50 ? 1 : 47) {
-        memset(out, 0xee, sizeof out);
-        fast->round_bf16(n, x, out);
-        for (size_t i = 0; i < n; i++) {
-            const uint32_t bits = (uint32_t)out[i] << 16;
-            float y;
-            memcpy(&y, &bits, sizeof y);
-            assert_true((double)y >= nearest(x[i]) && (double)y <= nearest(x[i]));
+}
+
+enum { ROUNDED = 1037 };
+
+static void test_rounding_bf16(void **state)
+{
+    (void)state;
+    static float x[ROUNDED];
+    static uint32_t out[ROUNDED + 2];
+    use_or_skip(IOLK_FAST_BF16);
+    awkward(ROUNDED, x);
+    for (size_t n = 0; n < ROUNDED; n += n < 50 ? 1 : 47) {
+        for (size_t lead = 0; lead < 2; lead++) {
+            memset(out, 0xee, sizeof out);
+            fast->round(lead, n, x, out);
+            for (size_t i = 0; i < n; i++) {
+                const uint32_t bits = out[(lead + i) / 2] >> ((lead + i) % 2 * 16) << 16;
+                float y;
+                memcpy(&y, &bits, sizeof y);
+                assert_true((double)y >= nearest(x[i]) && (double)y <= nearest(x[i]));
+            }
+            assert_true(lead == 0 || (out[0] & 0xffff) == 0);
+            assert_true((lead + n) % 2 == 0 || out[(lead + n) / 2] >> 16 == 0);
+            assert_int_equal(out[row_words(lead + n)], 0xeeeeeeee);
         }
-        assert_int_equal(out[n], 0xeeee);
     }
+}
+
+/* One block of a row of A, laid out as fast.h says, against the definition. */
+static void check_int8_block(const uint32_t *words, const float *block)
+{
+    int sum = 0;
+    float scale;
+    memcpy(&scale, &words[8], sizeof scale);
+    for (size_t i = 0; i < 32; i++) {
+        const int q = (int8_t)(words[i / 4] >> (i % 4 * 8));
+        assert_true(q >= -127 && q <= 127);
+        const double error = fabs(q * (double)scale - nearest_int8(block, 32, block[i]));
+        assert_true(error <= 1e-6 * (double)scale);
+        sum += q;
+    }
+    assert_int_equal((int32_t)words[9], -128 * sum);
+}
+
+static void test_rounding_int8(void **state)
+{
+    (void)state;
+    static float x[ROUNDED];
+    static uint32_t out[ROUNDED];
+    use_or_skip(IOLK_FAST_INT8);
+    awkward(ROUNDED, x);
+    memset(x + 64, 0, 32 * sizeof *x); /* a block of zeros */
+    for (size_t n = 0; n < ROUNDED; n += n < 70 ? 1 : 47) {
+        for (size_t lead = 0; lead < 32; lead += 5) {
+            float padded[ROUNDED + 96] = {0};
+            memcpy(padded + lead, x, n * sizeof *x);
+            memset(out, 0xee, sizeof out);
+            fast->round(lead, n, x, out);
+            for (size_t i = 0; i < lead + n; i += 32) {
+                check_int8_block(out + i / 32 * 10, padded + i);
+            }
+            assert_int_equal(out[row_words(lead + n)], 0xeeeeeeee);
+        }
+    }
+}
+
+/* What is not finite stays so, whatever the format. */
+static void check_not_finite(enum iolk_fast_format format)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    use_or_skip(format);
+    for (size_t i = 0; i < 3; i++) {
+        float a[64], row[64], c[3] = {0};
+        uint64_t seed = 3, flops = 0;
+        struct iol_packed b = {.n = 3, .k = 64};
+        struct iolk_ops ops;
+        iolk_ops_fill(iolk_isa_detect(), &ops);
+        ops.fast = fast;
+        b.panels = need(iol_packed_floats(3, 64) * sizeof(float));
+        b.rounded = need(iol_rounded_words(fast, 3, 64) * sizeof(uint32_t));
+        for (size_t j = 0; j < 64; j++) {
+            a[j] = row[j] = 1.5f + uniform(&seed);
+        }
+        for (size_t j = 0; j < 3; j++) {
+            iol_pack_rows_f32(row, 64, j, 1, &b);
+        }
+        a[37] = bad[i];
+        iol_rounded_fill(fast, &b, row, b.rounded);
+        iol_gemm_block(&ops, 1, a, 64, &b, NULL, c, 3, &flops);
+        for (size_t j = 0; j < 3; j++) {
+            assert_true(isfinite(c[j]) == 0);
+        }
+        free(b.panels);
+        free(b.rounded);
+    }
+}
+
+static void test_not_finite_bf16(void **state)
+{
+    (void)state;
+    check_not_finite(IOLK_FAST_BF16);
+}
+
+static void test_not_finite_int8(void **state)
+{
+    (void)state;
+    check_not_finite(IOLK_FAST_INT8);
 }
 
 struct problem {
@@ -102,7 +232,7 @@ static void problem_open(size_t m, size_t n, size_t k, struct problem *out)
     out->c = need(m * (n + 2) * sizeof(float));
     out->b.panels = need(iol_packed_floats(n, k) * sizeof(float));
     out->b.bias = need(n * sizeof(float));
-    out->b.pairs = need(iol_pairs_words(n, k) * sizeof(uint32_t));
+    out->b.rounded = need(iol_rounded_words(fast, n, k) * sizeof(uint32_t));
     float *row = need(k * sizeof(float));
     for (size_t i = 0; i < m * (k + 1); i++) {
         out->a[i] = uniform(&seed);
@@ -114,7 +244,7 @@ static void problem_open(size_t m, size_t n, size_t k, struct problem *out)
         out->b.bias[i] = uniform(&seed);
     }
     iol_pack_rows_f32(out->rows, k, 0, n, &out->b);
-    iol_pairs_fill(&out->b, row, out->b.pairs);
+    iol_rounded_fill(fast, &out->b, row, out->b.rounded);
     free(row);
 }
 
@@ -125,7 +255,18 @@ static void problem_close(struct problem *p)
     free(p->c);
     free(p->b.panels);
     free(p->b.bias);
-    free(p->b.pairs);
+    free(p->b.rounded);
+}
+
+/* Element l of a row of which k0 .. k1 take part, as rounded; `values` begins at k0. */
+static double rounded(const float *values, size_t k0, size_t k1, size_t l)
+{
+    if (fast->format == IOLK_FAST_BF16) {
+        return nearest(values[l - k0]);
+    }
+    const size_t begin = l / 32 * 32 > k0 ? l / 32 * 32 : k0,
+                 end = (l / 32 + 1) * 32 < k1 ? (l / 32 + 1) * 32 : k1;
+    return nearest_int8(values + (begin - k0), end - begin, values[l - k0]);
 }
 
 /* Against sums in double of the rounded operands; every addition may round by half a unit of the
@@ -136,8 +277,8 @@ static void check(const struct problem *p, size_t k0, size_t k1, int bias)
         for (size_t j = 0; j < p->n; j++) {
             double sum = bias ? (double)p->b.bias[j] : 0, size = fabs(sum);
             for (size_t l = k0; l < k1; l++) {
-                double term =
-                    nearest(p->a[r * (p->k + 1) + l - k0]) * nearest(p->rows[j * p->k + l]);
+                double term = rounded(p->a + r * (p->k + 1), k0, k1, l) *
+                              rounded(p->rows + j * p->k, 0, p->k, l);
                 sum += term;
                 size += fabs(term);
             }
@@ -155,14 +296,13 @@ static void fill_c(struct problem *p)
     }
 }
 
-static void test_products(void **state)
+static void check_products(enum iolk_fast_format format)
 {
-    (void)state;
     static const size_t sizes[][3] = {{1, 1, 1},    {1, 48, 2},     {8, 49, 3},   {9, 47, 64},
                                       {3, 31, 767}, {2, 97, 768},   {5, 33, 769}, {70, 50, 801},
                                       {7, 17, 0},   {16, 130, 1601}};
-    const struct iolk_fast *fast = fast_or_skip();
     struct iolk_ops ops;
+    use_or_skip(format);
     iolk_ops_fill(iolk_isa_detect(), &ops);
     ops.fast = fast;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -196,23 +336,35 @@ static void test_products(void **state)
     }
 }
 
-/* k in two slices, the second added to the first, is the whole. */
-static void test_slices(void **state)
+static void test_products_bf16(void **state)
 {
     (void)state;
+    check_products(IOLK_FAST_BF16);
+}
+
+static void test_products_int8(void **state)
+{
+    (void)state;
+    check_products(IOLK_FAST_INT8);
+}
+
+/* k in two slices, the second added to the first, is the whole. */
+static void check_slices(enum iolk_fast_format format)
+{
     struct iolk_ops ops;
     struct problem p;
     uint64_t flops = 0;
+    use_or_skip(format);
     iolk_ops_fill(iolk_isa_detect(), &ops);
-    ops.fast = fast_or_skip();
+    ops.fast = fast;
     problem_open(11, 60, 301, &p);
     float *whole = need(p.m * (p.n + 2) * sizeof(float));
     iol_gemm_block(&ops, p.m, p.a, p.k + 1, &p.b, NULL, whole, p.n + 2, &flops);
-    const struct iol_gemm_part first = {.k_end = 100},
-                               rest = {.k_begin = 100, .k_end = 301, .accumulate = 1};
+    const struct iol_gemm_part first = {.k_end = 96},
+                               rest = {.k_begin = 96, .k_end = 301, .accumulate = 1};
     fill_c(&p);
     iol_gemm_block(&ops, p.m, p.a, p.k + 1, &p.b, &first, p.c, p.n + 2, &flops);
-    iol_gemm_block(&ops, p.m, p.a + 100, p.k + 1, &p.b, &rest, p.c, p.n + 2, &flops);
+    iol_gemm_block(&ops, p.m, p.a + 96, p.k + 1, &p.b, &rest, p.c, p.n + 2, &flops);
     for (size_t r = 0; r < p.m; r++) {
         assert_memory_equal(whole + r * (p.n + 2), p.c + r * (p.n + 2), p.n * sizeof(float));
     }
@@ -220,10 +372,27 @@ static void test_slices(void **state)
     problem_close(&p);
 }
 
+static void test_slices_bf16(void **state)
+{
+    (void)state;
+    check_slices(IOLK_FAST_BF16);
+}
+
+static void test_slices_int8(void **state)
+{
+    (void)state;
+    check_slices(IOLK_FAST_INT8);
+}
+
 /* Without being asked for, products are exact, whatever stands beside the panels. */
 static void test_opt_in(void **state)
 {
     (void)state;
+    fast = iolk_fast_get(0);
+    if (!fast) {
+        print_message("skipped: no fast mode is built for this architecture\n");
+        skip();
+    }
     struct iolk_ops ops;
     struct problem p;
     uint64_t flops = 0;
@@ -232,10 +401,10 @@ static void test_opt_in(void **state)
     problem_open(3, 50, 20, &p);
     float *plain = need(p.m * (p.n + 2) * sizeof(float));
     iol_gemm_block(&ops, p.m, p.a, p.k + 1, &p.b, NULL, p.c, p.n + 2, &flops);
-    uint32_t *pairs = p.b.pairs;
-    p.b.pairs = NULL;
+    uint32_t *words = p.b.rounded;
+    p.b.rounded = NULL;
     iol_gemm_block(&ops, p.m, p.a, p.k + 1, &p.b, NULL, plain, p.n + 2, &flops);
-    p.b.pairs = pairs;
+    p.b.rounded = words;
     assert_memory_equal(plain, p.c, p.m * (p.n + 2) * sizeof(float));
     free(plain);
     problem_close(&p);
@@ -256,12 +425,42 @@ static void test_judgement(void **state)
     }
 }
 
+/* By name: of a format, of any, of none. */
+static void test_choice(void **state)
+{
+    (void)state;
+    struct iolk_ops ops;
+    const struct iolk_fast *found = iolk_fast_get(0);
+    double rate = 1;
+    const uint32_t mask = iolk_isa_detect();
+    iolk_ops_fill(mask, &ops);
+    assert_int_equal(iol_arithmetic_choose(NULL, &ops, mask, &found, &rate), IOL_OK);
+    assert_null(found);
+    assert_true(rate == 0);
+    assert_int_equal(iol_arithmetic_choose("exact", &ops, mask, &found, &rate), IOL_OK);
+    assert_int_equal(iol_arithmetic_choose("int4", &ops, mask, &found, &rate), IOL_E_INVAL);
+    assert_non_null(strstr(iol_error(), "found 'int4', expected exact, fast, bf16 or int8"));
+    static const char *const names[] = {"fast", "bf16", "int8"};
+    for (size_t i = 0; i < 3; i++) {
+        enum iol_status status = iol_arithmetic_choose(names[i], &ops, mask, &found, &rate);
+        assert_true(status == IOL_OK ? found && rate >= 1.1 : !found && rate == 0);
+        assert_true(!found || i == 0 || strcmp(found->name, names[i]) == 0);
+        /* not where the ISAs are narrowed */
+        assert_int_equal(
+            iol_arithmetic_choose(names[i], &ops, 1U << IOLK_ISA_SCALAR, &found, &rate), IOL_E_CPU);
+        assert_null(found);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rounding),  cmocka_unit_test(test_products),
-        cmocka_unit_test(test_slices),    cmocka_unit_test(test_opt_in),
-        cmocka_unit_test(test_judgement),
+        cmocka_unit_test(test_rounding_bf16),   cmocka_unit_test(test_rounding_int8),
+        cmocka_unit_test(test_not_finite_bf16), cmocka_unit_test(test_not_finite_int8),
+        cmocka_unit_test(test_products_bf16),   cmocka_unit_test(test_products_int8),
+        cmocka_unit_test(test_slices_bf16),     cmocka_unit_test(test_slices_int8),
+        cmocka_unit_test(test_opt_in),          cmocka_unit_test(test_judgement),
+        cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,9 +19,10 @@ struct iol_ctx_settings {
     size_t threads;  /* 0: as many as the process may run on */
     const char *isa; /* NULL or "auto": the newest this machine has; else a name of iol_isa_name, or
                         several, "scalar,avx2" */
-    const char *arithmetic; /* NULL or "exact"; "fast": weight products by bf16 dot products, where
-                               the processor has them and is measured to be faster with them; not
-                               the bits of exact, and named in every result */
+    const char *arithmetic; /* NULL or "exact"; "bf16", "int8": weight products by dot products of
+                               operands rounded so, where the processor has them and is measured to
+                               be faster with them; "fast": the first of these that is; not the bits
+                               of exact, and named in every result */
 };
 
 IOL_API void iol_ctx_settings_default(struct iol_ctx_settings *out_settings);

@@ -32,7 +32,7 @@ struct iol_model_info {
 
 /* Open FOLDER/config.json and FOLDER/model.safetensors (or model.safetensors.index.json and its
  * shards). Families: the rows of runtime/model/arch.def. Weights f32, f16 or bf16, widened exactly
- * into f32 panels; with a context in fast mode also rounded to bf16, half as much memory again.
+ * into f32 panels; with a context in fast mode also rounded, half as much memory again at most.
  * Errors: IOL_E_IO, IOL_E_FORMAT (file, tensor or key, found, expected; non-finite
  * weights), IOL_E_UNSUPPORTED (family, rope type, activation by name), IOL_E_NOMEM. *out_model is
  * NULL then. Thread-safe. */

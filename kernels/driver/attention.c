@@ -40,10 +40,19 @@ static size_t task_rows(const struct iol_attention *call)
     return rows < IOLK_MR ? IOLK_MR : smaller(rows, MOST_ROWS);
 }
 
+/* Query heads of a head of keys that go through them together, as the rows of a tile: all of them
+ * where they are more than the branches, whose rows a tile of one head would have. */
+static size_t heads_together(const struct iol_attention *call)
+{
+    const size_t group = call->heads->heads / call->heads->kv_heads;
+    return !call->own && call->rows < group && group <= task_rows(call) ? group : 1;
+}
+
 size_t iol_attention_tasks(const struct iol_attention *call)
 {
     const size_t rows = task_rows(call);
-    return call->heads->heads * ((call->rows + rows - 1) / rows);
+    return heads_together(call) > 1 ? call->heads->kv_heads * call->rows
+                                    : call->heads->heads * ((call->rows + rows - 1) / rows);
 }
 
 uint64_t iol_attention_flops(const struct iol_attention *call)
@@ -53,13 +62,19 @@ uint64_t iol_attention_flops(const struct iol_attention *call)
     return 4 * call->heads->head_dim * call->heads->heads * (rows * (least + 1) + more);
 }
 
-/* Which rows of which head: spans of rows, in each the heads, in each the blocks, the last rows (of
- * the causal form the longest) first. */
+/* Which rows of which head (the first, where heads go together: one row of each): spans of rows, in
+ * each the heads, in each the blocks, the last rows (of the causal form the longest) first. */
 static void place_task(const struct iol_attention *call, size_t task, size_t *out_head,
                        size_t *out_row)
 {
     const size_t rows = task_rows(call), blocks = (call->rows + rows - 1) / rows;
-    const size_t heads = call->heads->heads, span = SPAN_ROWS / rows;
+    const size_t heads = call->heads->heads, span = SPAN_ROWS / rows,
+                 together = heads_together(call);
+    if (together > 1) {
+        *out_head = task / call->rows * together;
+        *out_row = task % call->rows;
+        return;
+    }
     const size_t at = task / (heads * span) * span; /* blocks in the spans before */
     const size_t here = smaller(blocks - at, span), in_span = task - heads * at;
     *out_head = in_span / here;
@@ -88,7 +103,7 @@ static struct fetch fetch_begin(const struct iol_attention *call, size_t task)
     const size_t kv_rows = call->own ? 0 : 2 * call->rows * call->heads->kv_heads,
                  q_rows = (call->z == call->q ? 1 : 2) * call->rows * call->heads->heads;
     const size_t bytes = (kv_rows + q_rows) * call->heads->head_dim * sizeof(float);
-    if (bytes > far_call && task + 1 < iol_attention_tasks(call)) {
+    if (bytes > far_call && heads_together(call) == 1 && task + 1 < iol_attention_tasks(call)) {
         place_task(call, task + 1, &f.head, &f.row);
         const size_t rows = smaller(call->rows - f.row, task_rows(call));
         f.end = f.row + rows;
@@ -137,23 +152,25 @@ static inline void fetch_piece(struct fetch *f)
     }
 }
 
-/* The rows of one task, of one head. */
+/* The rows of one task: of one head, or the heads of one row that go together. */
 struct block {
     const struct iol_attention *call;
     size_t kv_head, row, rows; /* rows `row` .. of the call */
     const float *q;
     float *z, *scores, *rcp; /* rcp (rows): 1 / sum of a row's exponentials */
-    size_t ld_s;
-    struct fetch *fetch; /* of the next task */
+    size_t ld_q, ld_z, ld_s;
+    const float *own_k, *own_v; /* branches: of the first row */
+    size_t ld_own;              /* 0: of all rows */
+    struct fetch *fetch;        /* of the next task */
     bool far_keys; /* shared keys and values that L2 does not hold, for few rows, which fetch */
     struct iolk_fetch own_stream;
 };
 
 /* Few rows wait for the keys and values themselves, which then fetch their own streams. */
-static bool keys_are_far(const struct iol_attention *call)
+static bool keys_are_far(const struct iol_attention *call, size_t rows)
 {
     const struct iol_heads *heads = call->heads;
-    return !call->own && call->rows <= IOLK_MR &&
+    return !call->own && rows <= IOLK_MR &&
            2 * sizeof(float) * heads->kv_heads * heads->head_dim * call->shared->count >
                call->ops->l2_bytes;
 }
@@ -186,8 +203,8 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
                 seen = most;
             }
             if (seen > j) {
-                call->ops->gemm_f32(m, smaller(seen - j, IOLK_NR), d, b->q + r * call->ld_q,
-                                    call->ld_q, kt + j * d, ld_panel, NULL, 0,
+                call->ops->gemm_f32(m, smaller(seen - j, IOLK_NR), d, b->q + r * b->ld_q, b->ld_q,
+                                    kt + j * d, ld_panel, NULL, 0,
                                     b->scores + r * b->ld_s + column + j, b->ld_s,
                                     b->far_keys ? &b->own_stream : NULL);
             }
@@ -220,7 +237,7 @@ static void mix_shared(const struct block *b)
     const float *v = keys->count ? keys->v + b->kv_head * (keys->v_head ? keys->v_head : d) : b->q;
     for (size_t c = 0; c < d; c += part) {
         call->ops->gemm_f32(b->rows, smaller(d - c, part), keys->count, b->scores, b->ld_s, v + c,
-                            keys->ld_v, NULL, 0, b->z + c, call->ld_z,
+                            keys->ld_v, NULL, 0, b->z + c, b->ld_z,
                             b->far_keys ? &b->own_stream : NULL);
         fetch_piece(b->fetch);
     }
@@ -239,7 +256,7 @@ static void mix_own(const struct block *b)
             call->ops->mix_f32(smaller(b->rows - r, IOLK_MR), smaller(d - c, part),
                                common_keys(b, r), b->scores + r * b->ld_s + call->shared->count,
                                b->ld_s, v + c, keys->ld_v, b->rcp + r, call->shared->count > 0,
-                               b->z + r * call->ld_z + c, call->ld_z);
+                               b->z + r * b->ld_z + c, b->ld_z);
             fetch_piece(b->fetch);
         }
     }
@@ -251,10 +268,9 @@ static void finish_branches(const struct block *b)
     const struct iol_attention *call = b->call;
     const size_t d = call->heads->head_dim;
     for (size_t r = 0; r < b->rows; r += IOLK_MR) {
-        call->ops->tail_f32(smaller(b->rows - r, IOLK_MR), d,
-                            b->scores + r * b->ld_s + call->shared->count, b->ld_s,
-                            call->v + (b->row + r) * call->ld_kv + b->kv_head * d, call->ld_kv,
-                            b->rcp + r, b->z + r * call->ld_z, call->ld_z);
+        call->ops->tail_f32(
+            smaller(b->rows - r, IOLK_MR), d, b->scores + r * b->ld_s + call->shared->count,
+            b->ld_s, b->own_v + r * b->ld_own, b->ld_own, b->rcp + r, b->z + r * b->ld_z, b->ld_z);
         fetch_piece(b->fetch);
     }
 }
@@ -263,31 +279,39 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
 {
     const struct iolk_ops *ops = call->ops;
     const struct iol_heads *heads = call->heads;
-    const size_t d = heads->head_dim, before = call->shared->count, most = task_rows(call);
+    const size_t d = heads->head_dim, before = call->shared->count, most = task_rows(call),
+                 together = heads_together(call);
     size_t head, row;
     place_task(call, task, &head, &row);
     struct fetch fetch = fetch_begin(call, task);
+    const size_t rows = together > 1 ? together : smaller(call->rows - row, most),
+                 kv_head = head / (heads->heads / heads->kv_heads),
+                 own_at = call->own ? 0 : row * call->ld_kv + kv_head * d;
     const struct block b = {.call = call,
-                            .kv_head = head / (heads->heads / heads->kv_heads),
+                            .kv_head = kv_head,
                             .row = row,
-                            .rows = smaller(call->rows - row, most),
+                            .rows = rows,
                             .q = call->q + row * call->ld_q + head * d,
                             .z = call->z + row * call->ld_z + head * d,
                             .scores = workspace,
                             .rcp = workspace + most * score_stride(most_keys(call)),
+                            .ld_q = together > 1 ? d : call->ld_q,
+                            .ld_z = together > 1 ? d : call->ld_z,
                             .ld_s = score_stride(most_keys(call)),
+                            .own_k = call->own ? NULL : call->k + own_at,
+                            .own_v = call->own ? NULL : call->v + own_at,
+                            .ld_own = together > 1 ? 0 : call->ld_kv,
                             .fetch = &fetch,
-                            .far_keys = keys_are_far(call),
-                            .own_stream = iol_fetch(call->ops, call->rows, NULL, 0)};
+                            .far_keys = keys_are_far(call, rows),
+                            .own_stream = iol_fetch(call->ops, rows, NULL, 0)};
     assert(head < heads->heads);
     assert(!call->own || call->own->count >= call->first + call->rows);
-    const size_t own_at = row * call->ld_kv + b.kv_head * d;
     score_keys(&b, call->shared, 0);
     if (call->own) {
         score_keys(&b, call->own, before);
     } else {
         fetch_piece(&fetch);
-        ops->chains_f32(b.rows, d, b.q, call->ld_q, call->k + own_at, call->ld_kv, b.rcp);
+        ops->chains_f32(b.rows, d, b.q, b.ld_q, b.own_k, b.ld_own, b.rcp);
         for (size_t r = 0; r < b.rows; r++) {
             b.scores[r * b.ld_s + before] = b.rcp[r];
         }

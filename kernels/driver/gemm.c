@@ -165,8 +165,8 @@ void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t
     }
     const size_t last = panel_end * IOLK_NR < b->n ? panel_end * IOLK_NR : b->n;
     *flops += 2 * (uint64_t)m * (last - part->panel_begin * IOLK_NR) * depth;
-    if (ops->fast && b->pairs) {
-        iol_gemm_pairs(ops, m, a, ld_a, b, part, c, ld_c);
+    if (ops->fast && b->rounded) {
+        iol_gemm_rounded(ops, m, a, ld_a, b, part, c, ld_c);
         return;
     }
     if (b->dtype != IOL_PANEL_F32) {

@@ -17,11 +17,11 @@
 #include "ops.h"
 
 struct iol_packed {
-    size_t n, k;     /* outputs, inputs */
-    float *panels;   /* iol_packed_floats(n, k) floats, 64-byte aligned, owned by whoever allocated
-                        them */
-    float *bias;     /* (n) or NULL */
-    uint32_t *pairs; /* the same matrix rounded for the fast mode (gemm_fast.h), or NULL */
+    size_t n, k;   /* outputs, inputs */
+    float *panels; /* iol_packed_floats(n, k) floats, 64-byte aligned, owned by whoever allocated
+                      them */
+    float *bias;   /* (n) or NULL */
+    uint32_t *rounded;          /* the same matrix for the fast mode (gemm_fast.h), or NULL */
     enum iol_panel_dtype dtype; /* 0: f32; others: `panels` points to iol_panel_bytes() of them */
 };
 
@@ -79,7 +79,7 @@ static inline struct iolk_fetch iol_fetch(const struct iolk_ops *ops, size_t row
 /* C = A * B^T (+ bias), one FMA chain per output in ascending k, single-threaded.
  *   A (m, k) ld_a    C (m, n) ld_c
  * A row of C has the same bits whatever m, the part boundaries and the ISA. Adds 2 m n k to *flops.
- * In fast mode (ops->fast, b->pairs) as iol_gemm_pairs. Thread-safe. */
+ * In fast mode (ops->fast, b->rounded) as iol_gemm_rounded. Thread-safe. */
 void iol_gemm_block(const struct iolk_ops *ops, size_t m, const float *a, size_t ld_a,
                     const struct iol_packed *b, const struct iol_gemm_part *part, float *c,
                     size_t ld_c, uint64_t *flops);

@@ -1,13 +1,9 @@
 #include "driver/gemm_fast.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdalign.h>
 #include <string.h>
-
-size_t iol_pairs_words(size_t n, size_t k)
-{
-    return iol_packed_floats(n, k / 2 + k % 2);
-}
 
 /* Nearest, ties to even. Finite x; what would round to infinity becomes infinity. */
 static uint32_t bf16_of(float x)
@@ -17,26 +13,79 @@ static uint32_t bf16_of(float x)
     return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
-void iol_pairs_fill(const struct iol_packed *packed, float *row, uint32_t *out_pairs)
+/* One block of a column, `count` weights of it, the words IOLK_NR apart. */
+static void fill_bf16(const float *weights, size_t count, uint32_t *out)
 {
-    const size_t k = packed->k, pairs = k / 2 + k % 2;
-    memset(out_pairs, 0, iol_pairs_words(packed->n, k) * sizeof *out_pairs);
+    *out = bf16_of(weights[0]) | (count > 1 ? bf16_of(weights[1]) << 16 : 0);
+}
+
+static void fill_int8(const float *weights, size_t count, uint32_t *out)
+{
+    enum { WORDS = 8, ZERO = 0x80 };
+    float largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        largest = fabsf(weights[i]) > largest ? fabsf(weights[i]) : largest;
+    }
+    const float inverse = largest >= 0x1p-100f ? 127.0f / largest : 0.0f, scale = largest / 127.0f;
+    for (size_t i = 0; i < 4 * (size_t)WORDS; i++) {
+        const long q = i < count ? lrintf(weights[i] * inverse) : 0;
+        out[i / 4 * IOLK_NR] |= (uint32_t)(q + ZERO) << (i % 4 * 8);
+    }
+    memcpy(&out[WORDS * IOLK_NR], &scale, sizeof scale);
+}
+
+struct format {
+    size_t k, b_rows, a_words;
+    void (*fill)(const float *weights, size_t count, uint32_t *out);
+};
+
+static const struct format formats[] = {
+#define F(format, UPPER, k, b_rows, a_words)                                                       \
+    [IOLK_FAST_##UPPER] = {k, b_rows, a_words, fill_##format},
+    IOLK_FAST_FORMATS(F)
+#undef F
+};
+
+static size_t blocks_of(const struct format *f, size_t k)
+{
+    return k / f->k + (k % f->k != 0);
+}
+
+size_t iol_rounded_words(const struct iolk_fast *fast, size_t n, size_t k)
+{
+    const struct format *f = &formats[fast->format];
+    size_t rows;
+    return __builtin_mul_overflow(blocks_of(f, k), f->b_rows, &rows) ? 0
+                                                                     : iol_packed_floats(n, rows);
+}
+
+void iol_rounded_fill(const struct iolk_fast *fast, const struct iol_packed *packed, float *row,
+                      uint32_t *out_words)
+{
+    const struct format *f = &formats[fast->format];
+    const size_t k = packed->k, blocks = blocks_of(f, k), panel = blocks * f->b_rows * IOLK_NR;
+    memset(out_words, 0, iol_rounded_words(fast, packed->n, k) * sizeof *out_words);
     for (size_t j = 0; j < packed->n; j++) {
-        uint32_t *column = out_pairs + j / IOLK_NR * IOLK_NR * pairs + j % IOLK_NR;
+        uint32_t *column = out_words + j / IOLK_NR * panel + j % IOLK_NR;
         iol_packed_row(packed, j, row);
-        for (size_t l = 0; l < k; l++) {
-            column[l / 2 * IOLK_NR] |= bf16_of(row[l]) << (l % 2 * 16);
+        for (size_t i = 0; i < blocks; i++) {
+            const size_t left = k - i * f->k;
+            f->fill(row + i * f->k, left < f->k ? left : f->k, column + i * f->b_rows * IOLK_NR);
         }
     }
 }
 
-/* As in gemm.c: pairs of k walked at a time, rows of A rounded at a time. A panel's piece of 72 KiB
- * serves 64 rows. */
-enum { PAIR_BLOCK = 384, ROW_BLOCK = 8 * IOLK_MR };
+/* As in gemm.c: k walked at a time (whole blocks of either format), rows of A rounded at a time. */
+enum { WALKED = IOL_K_WALKED, ROW_BLOCK = 8 * IOLK_MR, MOST_WORDS = WALKED / 2 };
+#define F(format, UPPER, k, b_rows, a_words)                                                       \
+    _Static_assert(WALKED % (k) == 0 && WALKED / (k) * (a_words) <= MOST_WORDS,                    \
+                   "a piece is whole blocks, and a row of it fits");
+IOLK_FAST_FORMATS(F)
+#undef F
 
 struct piece {
-    size_t rows, pair0, pair1;
-    const uint32_t *a; /* (rows, pair1 - pair0), rounded */
+    size_t rows, block0, block1;
+    const uint32_t *a; /* (rows, a_words * (block1 - block0)), rounded */
     float *c;
     int from_c;
 };
@@ -44,13 +93,15 @@ struct piece {
 static void multiply(const struct iolk_ops *ops, const struct piece *x, const struct iol_packed *b,
                      const struct iol_gemm_part *part, size_t panel_end, size_t ld_c)
 {
-    const size_t pairs = b->k / 2 + b->k % 2, depth = x->pair1 - x->pair0;
-    const size_t tiles = (x->rows + IOLK_MR - 1) / IOLK_MR, lines = depth * IOLK_NR / 16;
+    const struct format *f = &formats[ops->fast->format];
+    const size_t depth = x->block1 - x->block0, ld_a = depth * f->a_words,
+                 panel_words = blocks_of(f, b->k) * f->b_rows * IOLK_NR;
+    const size_t tiles = (x->rows + IOLK_MR - 1) / IOLK_MR,
+                 lines = depth * f->b_rows * IOLK_NR / 16;
     for (size_t p = part->panel_begin; p < panel_end; p++) {
-        const uint32_t *panel = b->pairs + (p * pairs + x->pair0) * IOLK_NR;
+        const uint32_t *panel = b->rounded + p * panel_words + x->block0 * f->b_rows * IOLK_NR;
         const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
-        const uint32_t *next =
-            x->rows < IOLK_MR || p + 1 == panel_end ? NULL : panel + pairs * IOLK_NR;
+        const uint32_t *next = x->rows < IOLK_MR || p + 1 == panel_end ? NULL : panel + panel_words;
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         for (size_t t = 0; t < tiles; t++) {
             const size_t row = x->rows * t / tiles, rows = x->rows * (t + 1) / tiles - row;
@@ -58,52 +109,41 @@ static void multiply(const struct iolk_ops *ops, const struct piece *x, const st
             float *c = x->c + row * ld_c + (p - part->panel_begin) * IOLK_NR;
             const struct iolk_fetch fetch =
                 iol_fetch(ops, x->rows, next ? next + line0 * 16 : NULL, line1 - line0);
-            ops->fast->gemm_bf16dot(rows, n, depth, x->a + row * depth, depth, panel,
-                                    x->from_c ? c : bias, x->from_c ? ld_c : 0, c, ld_c,
-                                    next ? &fetch : NULL);
+            ops->fast->gemm(rows, n, depth, x->a + row * ld_a, ld_a, panel, x->from_c ? c : bias,
+                            x->from_c ? ld_c : 0, c, ld_c, next ? &fetch : NULL);
         }
     }
 }
 
-/* Columns k0 .. k1 of a row of A, as halves of the words of pairs from pair0; zeros around them. */
-static void round_row(const struct iolk_fast *fast, const float *a, size_t k0, size_t k1,
-                      size_t pair0, size_t pair1, uint16_t *out)
+void iol_gemm_rounded(const struct iolk_ops *ops, size_t m, const float *a, size_t ld_a,
+                      const struct iol_packed *b, const struct iol_gemm_part *part, float *c,
+                      size_t ld_c)
 {
-    if (k0 > 2 * pair0) {
-        out[0] = 0;
-    }
-    if (k1 < 2 * pair1) {
-        out[2 * (pair1 - pair0) - 1] = 0;
-    }
-    fast->round_bf16(k1 - k0, a, out + (k0 - 2 * pair0));
-}
-
-void iol_gemm_pairs(const struct iolk_ops *ops, size_t m, const float *a, size_t ld_a,
-                    const struct iol_packed *b, const struct iol_gemm_part *part, float *c,
-                    size_t ld_c)
-{
-    alignas(64) uint16_t rounded[ROW_BLOCK * 2 * PAIR_BLOCK];
+    const struct format *f = &formats[ops->fast->format];
+    alignas(64) uint32_t rounded[ROW_BLOCK * MOST_WORDS];
     const size_t k_begin = part->k_begin, k_end = part->k_end ? part->k_end : b->k;
     const size_t panels = (b->n + IOLK_NR - 1) / IOLK_NR,
                  panel_end = part->panel_end ? part->panel_end : panels;
-    const size_t first = k_begin / 2, depth = (k_end + 1) / 2 - first;
-    const size_t k_blocks = depth > PAIR_BLOCK ? (depth + PAIR_BLOCK - 1) / PAIR_BLOCK : 1;
+    const size_t first = k_begin / f->k, depth = blocks_of(f, k_end) - first,
+                 walked = WALKED / f->k;
+    const size_t pieces = depth > walked ? (depth + walked - 1) / walked : 1;
     const size_t row_blocks = (m + ROW_BLOCK - 1) / ROW_BLOCK;
-    assert(k_begin <= k_end && k_end <= b->k && panel_end <= panels && b->pairs);
+    assert(k_begin <= k_end && k_end <= b->k && panel_end <= panels && b->rounded);
     for (size_t i = 0; i < row_blocks; i++) {
         const size_t row = m * i / row_blocks, rows = m * (i + 1) / row_blocks - row;
-        for (size_t j = 0; j < k_blocks; j++) {
+        for (size_t j = 0; j < pieces; j++) {
             const struct piece x = {.rows = rows,
-                                    .pair0 = first + depth * j / k_blocks,
-                                    .pair1 = first + depth * (j + 1) / k_blocks,
-                                    .a = (const uint32_t *)(const void *)rounded,
+                                    .block0 = first + depth * j / pieces,
+                                    .block1 = first + depth * (j + 1) / pieces,
+                                    .a = rounded,
                                     .c = c + row * ld_c,
                                     .from_c = part->accumulate || j > 0};
-            const size_t k0 = 2 * x.pair0 > k_begin ? 2 * x.pair0 : k_begin,
-                         k1 = 2 * x.pair1 < k_end ? 2 * x.pair1 : k_end;
+            const size_t k0 = x.block0 * f->k > k_begin ? x.block0 * f->k : k_begin,
+                         k1 = x.block1 * f->k < k_end ? x.block1 * f->k : k_end;
             for (size_t r = 0; r < rows; r++) {
-                round_row(ops->fast, a + (row + r) * ld_a + (k0 - k_begin), k0, k1, x.pair0,
-                          x.pair1, rounded + r * 2 * (x.pair1 - x.pair0));
+                ops->fast->round(k0 - x.block0 * f->k, k1 - k0,
+                                 a + (row + r) * ld_a + (k0 - k_begin),
+                                 rounded + r * (x.block1 - x.block0) * f->a_words);
             }
             multiply(ops, &x, b, part, panel_end, ld_c);
         }

@@ -2,14 +2,24 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 static const struct iolk_fast rows[] = {
-#define FAST(isa, flags, needs, text)                                                              \
-    {iolk_gemm_bf16dot_##isa, iolk_round_bf16_##isa, #isa, needs, text},
+#define FORMAT_bf16 IOLK_FAST_BF16
+#define FORMAT_int8 IOLK_FAST_INT8
+#define FAST(format, isa, flags, needs, text)                                                      \
+    {FORMAT_##format,                                                                              \
+     iolk_gemm_##format##dot_##isa,                                                                \
+     iolk_round_##format##_##isa,                                                                  \
+     #format,                                                                                      \
+     #isa,                                                                                         \
+     needs,                                                                                        \
+     text},
 #include "fast.def"
 #undef FAST
-    {NULL, NULL, NULL, NULL, NULL}, /* the end */
+    {0}, /* the end */
 };
 
 const struct iolk_fast *iolk_fast_get(size_t index)
@@ -17,18 +27,28 @@ const struct iolk_fast *iolk_fast_get(size_t index)
     return index + 1 < sizeof rows / sizeof *rows ? &rows[index] : NULL;
 }
 
-const struct iolk_fast *iolk_fast_detect(uint32_t mask)
+int iolk_fast_runs(const struct iolk_fast *fast, uint32_t mask)
 {
 #if defined(__x86_64__)
-    enum { BF16 = 1 << 5 }; /* leaf 7, subleaf 1, eax */
-    unsigned a, b, c, d;
-    if ((mask & iolk_isa_detect()) >> IOLK_ISA_AVX512 & 1U &&
-        __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 &&
-        __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & BF16)) {
-        return iolk_fast_get(0);
+    enum { BF16 = 1 << 5, VNNI = 1 << 11 }; /* leaf 7: subleaf 1, eax; subleaf 0, ecx */
+    unsigned a, b, c, d, most, vnni;
+    if (!((mask & iolk_isa_detect()) >> IOLK_ISA_AVX512 & 1U) ||
+        !__get_cpuid_count(7, 0, &most, &b, &vnni, &d)) {
+        return 0;
     }
+    if (fast->format == IOLK_FAST_INT8) {
+        return (vnni & VNNI) != 0;
+    }
+    return most >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & BF16) != 0;
+#elif defined(__aarch64__)
+    const unsigned long dot = 1UL << 20, bf16 = 1UL << 14; /* of HWCAP; of HWCAP2 */
+    if (!((mask & iolk_isa_detect()) >> IOLK_ISA_NEON & 1U)) {
+        return 0;
+    }
+    return fast->format == IOLK_FAST_INT8 ? (getauxval(AT_HWCAP) & dot) != 0
+                                          : (getauxval(AT_HWCAP2) & bf16) != 0;
 #else
-    (void)mask;
+    (void)fast, (void)mask;
+    return 0;
 #endif
-    return NULL;
 }

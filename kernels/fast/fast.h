@@ -1,7 +1,7 @@
-/* The kernels of the fast mode: products of operands rounded to bf16. They give up the numeric
- * contract (docs/numerics.md), so nothing chooses them unless asked to by name; they are no rows of
- * registry.def and no scalar variant stands beside them. What they compute is within the bound of
- * tests/test_fast.c; its bits depend on the processor. */
+/* The kernels of the fast mode: products of operands rounded to bf16, or to int8 with a scale for
+ * each 32 along k. They give up the numeric contract (docs/numerics.md), so nothing chooses them
+ * unless asked to by name; they are no rows of registry.def and no scalar variant stands beside
+ * them. What they compute is within the bounds of tests/test_fast.c. */
 #ifndef IOLK_FAST_H
 #define IOLK_FAST_H
 
@@ -10,33 +10,57 @@
 
 #include "ops.h"
 
-/* C = init + A * B over pairs of k: c += a[2l] * w[2l] + a[2l + 1] * w[2l + 1], products exact,
- * additions in f32, denormals taken as zero.
- *   m 1..IOLK_MR rows, n 1..IOLK_NR columns
- *   A (m, pairs) ld_a words, a word = bf16 of the even k in the low half, of the odd k in the high
- *   B (pairs, IOLK_NR) words: one panel      init, C, fetch: as in gemm_f32 */
-typedef void iolk_gemm_bf16dot_fn(size_t m, size_t n, size_t pairs, const uint32_t *a, size_t ld_a,
-                                  const uint32_t *b, const float *init, size_t ld_init, float *c,
-                                  size_t ld_c, const struct iolk_fetch *fetch);
-/* out[i] = bf16 nearest to x[i], ties to even; denormals become zero. */
-typedef void iolk_round_bf16_fn(size_t n, const float *restrict x, uint16_t *restrict out);
+/* F(format, UPPER, k, b_rows, a_words): a block is k steps of k, which take b_rows rows of IOLK_NR
+ * words of a panel and a_words words of a row of A.
+ *
+ * bf16  c += a[2l] * w[2l] + a[2l + 1] * w[2l + 1], products exact, additions in f32, denormals
+ *       taken as zero. A word is two bf16, that of the even k in the low half. What the processor
+ *       does first is its own: bits differ between processors.
+ * int8  x is s * q, s = max |x| of the block / 127, q nearest to x * (127 / max |x|). A block of
+ *       products is summed exactly, S, then c = fma(S, s_a * s_w, c): the same bits on every
+ *       processor.
+ *       B: 8 rows of words of four (q + 128), ascending k from the low byte, and a row of s_w
+ *       A: 8 words of four q, s_a, and -128 times the sum of the q */
+#define IOLK_FAST_FORMATS(F)                                                                       \
+    F(bf16, BF16, 2, 1, 1)                                                                         \
+    F(int8, INT8, 32, 9, 10)
 
-#define FAST(isa, flags, needs, text)                                                              \
-    iolk_gemm_bf16dot_fn iolk_gemm_bf16dot_##isa;                                                  \
-    iolk_round_bf16_fn iolk_round_bf16_##isa;
+enum iolk_fast_format {
+#define F(format, UPPER, k, b_rows, a_words) IOLK_FAST_##UPPER,
+    IOLK_FAST_FORMATS(F)
+#undef F
+};
+
+/* C = init + A * B over blocks of k.
+ *   m 1..IOLK_MR rows, n 1..IOLK_NR columns
+ *   A (m, a_words * blocks) ld_a words      B (b_rows * blocks, IOLK_NR) words: one panel
+ *   init, C, fetch: as in gemm_f32 */
+typedef void iolk_gemm_fast_fn(size_t m, size_t n, size_t blocks, const uint32_t *a, size_t ld_a,
+                               const uint32_t *b, const float *init, size_t ld_init, float *c,
+                               size_t ld_c, const struct iolk_fetch *fetch);
+/* A row of A, rounded: `lead` zeros (fewer than a block's k), x, zeros to the end of its block. A
+ * value that is not finite makes its block so. */
+typedef void iolk_round_fast_fn(size_t lead, size_t n, const float *restrict x,
+                                uint32_t *restrict out);
+
+#define FAST(format, isa, flags, needs, text)                                                      \
+    iolk_gemm_fast_fn iolk_gemm_##format##dot_##isa;                                               \
+    iolk_round_fast_fn iolk_round_##format##_##isa;
 #include "fast.def"
 #undef FAST
 
 struct iolk_fast {
-    iolk_gemm_bf16dot_fn *gemm_bf16dot;
-    iolk_round_bf16_fn *round_bf16;
-    const char *isa, *needs, *text; /* "avx512bf16", what a processor must have, what it is */
+    enum iolk_fast_format format;
+    iolk_gemm_fast_fn *gemm;
+    iolk_round_fast_fn *round;
+    const char *name, *isa, *needs, *text; /* "bf16", "avx512bf16", what a processor must have, what
+                                              it computes with */
 };
 
 /* Row `index` of fast.def; NULL past the end. Static storage. */
 const struct iolk_fast *iolk_fast_get(size_t index);
-/* The last row that this processor and operating system can run and whose vector registers are
- * those of an ISA in `mask`; NULL: none. */
-const struct iolk_fast *iolk_fast_detect(uint32_t mask);
+/* Whether this processor and operating system can run it, and its vector registers are those of an
+ * ISA in `mask`. */
+int iolk_fast_runs(const struct iolk_fast *fast, uint32_t mask);
 
 #endif

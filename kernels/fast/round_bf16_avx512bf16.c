@@ -1,6 +1,7 @@
 /* round_bf16_avx512bf16: sixteen at a time by vcvtneps2bf16. */
 #include "fast.h"
 
+#include <assert.h>
 #include <immintrin.h>
 
 static __m256i rounded(__m512 x)
@@ -10,8 +11,17 @@ static __m256i rounded(__m512 x)
     return y;
 }
 
-void iolk_round_bf16_avx512bf16(size_t n, const float *restrict x, uint16_t *restrict out)
+void iolk_round_bf16_avx512bf16(size_t lead, size_t n, const float *restrict x,
+                                uint32_t *restrict words)
 {
+    uint16_t *out = (uint16_t *)(void *)words;
+    assert(lead < 2);
+    if (lead) {
+        *out++ = 0;
+    }
+    if ((lead + n) % 2) {
+        out[n] = 0;
+    }
     size_t i = 0;
     for (; n - i >= 16; i += 16) {
         _mm256_storeu_si256((__m256i_u *)(out + i), rounded(_mm512_loadu_ps(x + i)));

@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "base/arithmetic.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/base.h"
@@ -10,10 +12,11 @@
 enum { PROBE_K = 96, PROBE_CALLS = 64, PROBE_ROUNDS = 15 };
 static const double WORTH_IT = 1.1;
 
-/* A tile and a panel: 18 KiB of f32, 9 KiB of pairs, inside every L1. */
+/* A tile and a panel of ones: 18 KiB of f32, at most 9 KiB rounded, inside every L1. */
 struct probe {
     _Alignas(IOL_ALIGN) float a[IOLK_MR * PROBE_K], b[IOLK_NR * PROBE_K], c[IOLK_MR * IOLK_NR];
-    _Alignas(IOL_ALIGN) uint32_t a_pairs[IOLK_MR * PROBE_K / 2], b_pairs[IOLK_NR * PROBE_K / 2];
+    _Alignas(IOL_ALIGN) uint32_t rows[IOLK_MR * PROBE_K / 2], panel[IOLK_NR * PROBE_K / 2];
+    size_t blocks, ld_rows;
 };
 
 static double thread_seconds(void)
@@ -37,10 +40,22 @@ static double fast_turn(const struct iolk_fast *fast, struct probe *x)
 {
     const double begin = thread_seconds();
     for (int i = 0; i < PROBE_CALLS; i++) {
-        fast->gemm_bf16dot(IOLK_MR, IOLK_NR, PROBE_K / 2, x->a_pairs, PROBE_K / 2, x->b_pairs, NULL,
-                           0, x->c, IOLK_NR, NULL);
+        fast->gemm(IOLK_MR, IOLK_NR, x->blocks, x->rows, x->ld_rows, x->panel, NULL, 0, x->c,
+                   IOLK_NR, NULL);
     }
     return thread_seconds() - begin;
+}
+
+/* k of a block, and the words of one of a row. */
+static void format_sizes(enum iolk_fast_format format, size_t *out_k, size_t *out_words)
+{
+    static const size_t sizes[][2] = {
+#define F(format, UPPER, k, b_rows, a_words) {k, a_words},
+        IOLK_FAST_FORMATS(F)
+#undef F
+    };
+    *out_k = sizes[format][0];
+    *out_words = sizes[format][1];
 }
 
 static int ascending(const void *a, const void *b)
@@ -53,13 +68,22 @@ double iol_fast_rate(const struct iolk_ops *ops, const struct iolk_fast *fast)
 {
     struct probe x;
     double rates[PROBE_ROUNDS];
+    size_t k, words;
+    format_sizes(fast->format, &k, &words);
+    x.blocks = PROBE_K / k;
+    x.ld_rows = x.blocks * words;
     for (size_t i = 0; i < IOLK_MR * PROBE_K; i++) {
         x.a[i] = 1.0f;
-        x.a_pairs[i / 2] = 0x3f803f80; /* 1, 1 */
     }
     for (size_t i = 0; i < IOLK_NR * PROBE_K; i++) {
         x.b[i] = 1.0f;
-        x.b_pairs[i / 2] = 0x3f803f80;
+    }
+    /* Two bf16 of 1, or quarters of int8 with scales near 1: of no consequence for the rate. */
+    for (size_t i = 0; i < sizeof x.rows / sizeof *x.rows; i++) {
+        x.rows[i] = 0x3f803f80;
+    }
+    for (size_t i = 0; i < sizeof x.panel / sizeof *x.panel; i++) {
+        x.panel[i] = 0x3f803f80;
     }
     (void)exact_turn(ops, &x);
     (void)fast_turn(fast, &x);
@@ -71,16 +95,27 @@ double iol_fast_rate(const struct iolk_ops *ops, const struct iolk_fast *fast)
     return rates[PROBE_ROUNDS / 2];
 }
 
+static enum iol_status refuse_without_kernels(void)
+{
+    char needs[384] = "";
+    const struct iolk_fast *built;
+    for (size_t i = 0; (built = iolk_fast_get(i)); i++) {
+        const size_t used = strlen(needs);
+        snprintf(needs + used, sizeof needs - used, "%s%s (%s)", i ? " or " : "", built->needs,
+                 built->text);
+    }
+    return *needs ? iol_fail(IOL_E_CPU,
+                             "arithmetic: fast needs a processor with %s (and `isa` to allow "
+                             "them), expected exact here",
+                             needs)
+                  : iol_fail(IOL_E_CPU, "arithmetic: fast is not built for this architecture, "
+                                        "expected exact");
+}
+
 enum iol_status iol_fast_judge(const struct iolk_fast *fast, double rate)
 {
     if (!fast) {
-        const struct iolk_fast *built = iolk_fast_get(0);
-        return built ? iol_fail(IOL_E_CPU,
-                                "arithmetic: fast needs a processor with %s (and `isa` to allow "
-                                "them), expected exact here",
-                                built->needs)
-                     : iol_fail(IOL_E_CPU, "arithmetic: fast is not built for this architecture, "
-                                           "expected exact");
+        return refuse_without_kernels();
     }
     if (!(rate >= WORTH_IT)) {
         return iol_fail(IOL_E_CPU,
@@ -89,6 +124,56 @@ enum iol_status iol_fast_judge(const struct iolk_fast *fast, double rate)
                         fast->text, fast->isa, rate, WORTH_IT);
     }
     return IOL_OK;
+}
+
+/* The last row of a format that runs here; NULL: none. */
+static const struct iolk_fast *newest(enum iolk_fast_format format, uint32_t mask)
+{
+    const struct iolk_fast *found = NULL, *fast;
+    for (size_t i = 0; (fast = iolk_fast_get(i)); i++) {
+        found = fast->format == format && iolk_fast_runs(fast, mask) ? fast : found;
+    }
+    return found;
+}
+
+enum iol_status iol_arithmetic_choose(const char *name, const struct iolk_ops *ops, uint32_t mask,
+                                      const struct iolk_fast **out_fast, double *out_rate)
+{
+    static const char *const names[] = {
+#define F(format, UPPER, k, b_rows, a_words) #format,
+        IOLK_FAST_FORMATS(F)
+#undef F
+    };
+    enum { FORMATS = sizeof names / sizeof *names };
+    const bool any = name && strcmp(name, "fast") == 0;
+    bool known = any;
+    *out_fast = NULL;
+    *out_rate = 0;
+    if (!name || strcmp(name, "exact") == 0) {
+        return IOL_OK;
+    }
+    for (int i = 0; i < FORMATS; i++) {
+        const bool named = strcmp(name, names[i]) == 0;
+        const struct iolk_fast *fast = any || named ? newest((enum iolk_fast_format)i, mask) : NULL;
+        known = known || named;
+        if (fast && *out_rate < WORTH_IT) {
+            const double rate = iol_fast_rate(ops, fast);
+            if (!*out_fast || rate > *out_rate) {
+                *out_fast = fast;
+                *out_rate = rate;
+            }
+        }
+    }
+    if (!known) {
+        return iol_fail(IOL_E_INVAL, "arithmetic: found '%s', expected exact, fast, bf16 or int8",
+                        name);
+    }
+    const enum iol_status status = iol_fast_judge(*out_fast, *out_rate);
+    if (status != IOL_OK) {
+        *out_fast = NULL;
+        *out_rate = 0;
+    }
+    return status;
 }
 
 bool iol_fast_get(size_t index, const char **out_name, const char **out_text,

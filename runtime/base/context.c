@@ -78,19 +78,12 @@ static enum iol_status parse_isas(const char *text, uint32_t available, uint32_t
 
 static enum iol_status choose_arithmetic(const char *name, struct iol_ctx *ctx)
 {
+    const struct iolk_fast *fast;
+    enum iol_status status =
+        iol_arithmetic_choose(name, &ctx->ops, ctx->isa_mask, &fast, &ctx->fast_rate);
+    ctx->ops.fast = fast;
     snprintf(ctx->arithmetic, sizeof ctx->arithmetic, "exact");
-    if (!name || strcmp(name, "exact") == 0) {
-        return IOL_OK;
-    }
-    if (strcmp(name, "fast") != 0) {
-        return iol_fail(IOL_E_INVAL, "arithmetic: found '%s', expected exact or fast", name);
-    }
-    const struct iolk_fast *fast = iolk_fast_detect(ctx->isa_mask);
-    const double rate = fast ? iol_fast_rate(&ctx->ops, fast) : 0;
-    enum iol_status status = iol_fast_judge(fast, rate);
-    if (status == IOL_OK) {
-        ctx->ops.fast = fast;
-        ctx->fast_rate = rate;
+    if (fast) {
         snprintf(ctx->arithmetic, sizeof ctx->arithmetic, "fast (%s, %s)", fast->text, fast->isa);
     }
     return status;

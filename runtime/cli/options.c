@@ -47,9 +47,9 @@ static const struct option_row rows[] = {
      "IOL_ISA of the environment, else auto",
      "instruction sets that kernels may use; results have the same bits"},
     {"arithmetic", 0, "MODE", OPT_TEXT, CLI_RUN | CLI_INFO, FIELD(ctx.arithmetic), "exact",
-     "exact, or fast: weight products by bf16 dot products, where they are faster (see info); "
-     "another "
-     "experiment than exact, named in its results with its error"},
+     "exact; bf16 or int8: weight products by dot products of operands rounded so, where they are "
+     "faster; fast: the first of these that is (see info); another experiment than exact, named in "
+     "its results with its error"},
     {"memory", 0, "SIZE", OPT_SIZE, CLI_RUN, FIELD(run.memory_bytes), "half of what is available",
      "budget for capture, rows and workspaces (weights apart): bytes, or with K, M, G"},
     {"group", 0, "N", OPT_COUNT, CLI_RUN, FIELD(run.group), "from the budget",

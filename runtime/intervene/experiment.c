@@ -333,7 +333,7 @@ enum iol_status iol_experiment_open(const struct iol_ctx *ctx, const struct iol_
         status = iol_fail(IOL_E_INVAL, "experiment: expected a context, a model and its folder");
         goto out;
     }
-    if (iol_ctx_fast_rate(ctx) > 0 && !model->unembed.pairs) {
+    if (iol_ctx_fast_rate(ctx) > 0 && !model->unembed.rounded) {
         status = iol_fail(IOL_E_INVAL, "arithmetic: the context is fast, expected a model opened "
                                        "with a fast context");
         goto out;

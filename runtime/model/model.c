@@ -12,7 +12,7 @@
 #include "base/context.h"
 #include "model/config.h"
 #include "model/loader.h"
-#include "model/pairs.h"
+#include "model/rounded.h"
 #include "model/safetensors.h"
 
 enum { CONFIG_LIMIT = 1 << 24 /* bytes */ };
@@ -370,7 +370,7 @@ enum iol_status iol_model_open(const struct iol_ctx *ctx, const char *folder,
     IOL_TRY(iol_tensors_open(folder, &tensors));
     IOL_TRY(family->load(model, &tensors)); /* bound by the disk; the panels suit every ISA */
     if (ctx && ctx->ops.fast) {
-        IOL_TRY(iol_model_round(model, ctx->threads));
+        IOL_TRY(iol_model_round(model, ctx->ops.fast, ctx->threads));
     }
     IOL_TRY(describe_steps(model));
     IOL_TRY(record_weights(model, &tensors));

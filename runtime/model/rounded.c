@@ -1,4 +1,4 @@
-#include "model/pairs.h"
+#include "model/rounded.h"
 
 #include <omp.h>
 
@@ -6,10 +6,11 @@
 #include "driver/gemm_fast.h"
 #include "model/loader.h"
 
-/* Room for the pairs of one matrix, unless the family has no such matrix. */
-static enum iol_status open_pairs(struct iol_model *model, struct iol_packed *packed, size_t *most)
+/* Room for the rounded panels of one matrix, unless the family has no such matrix. */
+static enum iol_status open_rounded(struct iol_model *model, const struct iolk_fast *fast,
+                                    struct iol_packed *packed, size_t *most)
 {
-    const size_t words = iol_pairs_words(packed->n, packed->k);
+    const size_t words = iol_rounded_words(fast, packed->n, packed->k);
     if (!packed->panels) {
         return IOL_OK;
     }
@@ -17,7 +18,7 @@ static enum iol_status open_pairs(struct iol_model *model, struct iol_packed *pa
         return iol_fail(IOL_E_LIMIT, "a matrix of (%zu, %zu) is too large", packed->n, packed->k);
     }
     *most = packed->k > *most ? packed->k : *most;
-    return iol_model_block(model, words, sizeof *packed->pairs, &packed->pairs);
+    return iol_model_block(model, words, sizeof *packed->rounded, &packed->rounded);
 }
 
 static void products_of(struct iol_step *step, struct iol_packed *out[6])
@@ -29,17 +30,18 @@ static void products_of(struct iol_step *step, struct iol_packed *out[6])
     }
 }
 
-enum iol_status iol_model_round(struct iol_model *model, size_t threads)
+enum iol_status iol_model_round(struct iol_model *model, const struct iolk_fast *fast,
+                                size_t threads)
 {
     enum iol_status status = IOL_OK;
     struct iol_packed *products[6];
     size_t most = 0;
     float *rows = NULL;
-    IOL_TRY(open_pairs(model, &model->unembed, &most));
+    IOL_TRY(open_rounded(model, fast, &model->unembed, &most));
     for (size_t s = 0; s < model->step_count; s++) {
         products_of(&model->steps[s], products);
         for (size_t i = 0; i < 6; i++) {
-            IOL_TRY(open_pairs(model, products[i], &most));
+            IOL_TRY(open_rounded(model, fast, products[i], &most));
         }
     }
     rows = iol_alloc(threads * most, sizeof *rows);
@@ -49,7 +51,7 @@ enum iol_status iol_model_round(struct iol_model *model, size_t threads)
     }
     const size_t tasks = model->step_count + 1;
 #pragma omp parallel for num_threads((int)threads) schedule(dynamic) default(none)                 \
-    shared(model, rows, most, tasks)
+    shared(model, fast, rows, most, tasks)
     for (size_t task = 0; task < tasks; task++) {
         float *row = rows + (size_t)omp_get_thread_num() * most;
         struct iol_packed *of_step[6] = {&model->unembed};
@@ -57,8 +59,8 @@ enum iol_status iol_model_round(struct iol_model *model, size_t threads)
             products_of(&model->steps[task - 1], of_step);
         }
         for (size_t i = 0; i < 6; i++) {
-            if (of_step[i] && of_step[i]->pairs) {
-                iol_pairs_fill(of_step[i], row, of_step[i]->pairs);
+            if (of_step[i] && of_step[i]->rounded) {
+                iol_rounded_fill(fast, of_step[i], row, of_step[i]->rounded);
             }
         }
     }

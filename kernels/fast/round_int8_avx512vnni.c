@@ -1,0 +1,59 @@
+/* round_int8_avx512vnni: a block of 32 as two registers. */
+#include "fast.h"
+
+#include <assert.h>
+#include <immintrin.h>
+#include <string.h>
+
+enum { BLOCK = 32, A_WORDS = 10, SCALE = 8, CORRECTION = 9 };
+
+/* max |x| / 127 finds its way into the scale whatever it is; below this its inverse would not be
+ * finite, and the block counts as zeros. */
+static const float LEAST = 0x1p-100f;
+
+static inline void round_block(__m512 low, __m512 high, uint32_t *out)
+{
+    /* As integers: NaN is above infinity, and both above all that is finite. */
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    const __m512i most = _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(low), magnitude),
+                                          _mm512_and_si512(_mm512_castps_si512(high), magnitude));
+    const uint32_t bits = _mm512_reduce_max_epu32(most);
+    float largest, scale;
+    memcpy(&largest, &bits, sizeof largest);
+    const __m512 inverse = _mm512_set1_ps(largest >= LEAST ? 127.0f / largest : 0.0f);
+    const __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse)),
+                  q1 = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
+    const int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+    scale = largest / 127.0f;
+    _mm_storeu_si128((__m128i_u *)out, _mm512_cvtsepi32_epi8(q0));
+    _mm_storeu_si128((__m128i_u *)(out + 4), _mm512_cvtsepi32_epi8(q1));
+    memcpy(out + SCALE, &scale, sizeof scale);
+    out[CORRECTION] = (uint32_t)sum * (uint32_t)-128;
+}
+
+/* A block of which only some are there. */
+static void round_some(size_t lead, size_t n, const float *x, uint32_t *out)
+{
+    float block[BLOCK] = {0};
+    memcpy(block + lead, x, n * sizeof *x);
+    round_block(_mm512_loadu_ps(block), _mm512_loadu_ps(block + BLOCK / 2), out);
+}
+
+void iolk_round_int8_avx512vnni(size_t lead, size_t n, const float *restrict x,
+                                uint32_t *restrict out)
+{
+    assert(lead < BLOCK);
+    if (lead) {
+        const size_t first = n < BLOCK - lead ? n : BLOCK - lead;
+        round_some(lead, first, x, out);
+        n -= first;
+        x += first;
+        out += A_WORDS;
+    }
+    for (; n >= BLOCK; n -= BLOCK, x += BLOCK, out += A_WORDS) {
+        round_block(_mm512_loadu_ps(x), _mm512_loadu_ps(x + BLOCK / 2), out);
+    }
+    if (n) {
+        round_some(0, n, x, out);
+    }
+}
