@@ -134,41 +134,6 @@ bool bench_await_processors(size_t threads)
 
 enum { READ_BYTES = 1 << 29, READ_WINDOW = 1 << 23 };
 
-static double read_thread(const uint64_t *words, size_t count, size_t threads)
-{
-    double begin = bench_clock(threads);
-    uint64_t x[8] = {0};
-    for (size_t i = 0; i + 32 <= count; i += 32) {
-        __builtin_prefetch(words + i + 256);
-        for (size_t j = 0; j < 8; j++) {
-            x[j] ^= words[i + j] ^ words[i + 8 + j] ^ words[i + 16 + j] ^ words[i + 24 + j];
-        }
-    }
-    uint64_t all = x[0] ^ x[1] ^ x[2] ^ x[3] ^ x[4] ^ x[5] ^ x[6] ^ x[7];
-    __asm__ volatile("" : : "r"(all));
-    return (double)(count * sizeof *words) / (bench_clock(threads) - begin);
-}
-
-double bench_read_sample(size_t threads)
-{
-    static uint64_t *buffer;
-    static size_t window;
-    if (!buffer) {
-        buffer = (void *)bench_floats(READ_BYTES / sizeof(float));
-    }
-    double sum = 0;
-    size_t from = window;
-    const uint64_t *words = buffer;
-    window = (window + threads) % (READ_BYTES / READ_WINDOW);
-#pragma omp parallel for num_threads((int)threads) schedule(static, 1) reduction(+ : sum)
-    for (size_t i = 0; i < threads; i++) {
-        size_t at = (from + i) % (READ_BYTES / READ_WINDOW);
-        sum += read_thread(words + at * (READ_WINDOW / sizeof *words), READ_WINDOW / sizeof *words,
-                           threads);
-    }
-    return sum;
-}
-
 /* --- clock --- */
 
 double bench_clock_sample(double seconds)
@@ -333,6 +298,11 @@ double bench_stream_sample(enum iolk_isa isa, enum bench_level level, enum bench
                              seconds, reading);
     }
     return sum * (mix == BENCH_READ ? 1 : 3) * sizeof(float);
+}
+
+double bench_read_sample(size_t threads)
+{
+    return bench_stream_sample(bench_machine()->isa, BENCH_DRAM, BENCH_READ, threads, 0);
 }
 
 double bench_roof_sample(enum iolk_isa isa, enum bench_level level, size_t threads, double seconds)

@@ -61,6 +61,7 @@ void iol_packed_row(const struct iol_packed *packed, size_t j, float *out_row)
 }
 
 enum { LEAST_ROWS = 4 * IOLK_MR }; /* of a block of rows */
+enum { FAR_L2S = 8, FAR_ROWS = 6 };
 
 /* One piece: rows of one block, columns k0 .. k1 of A, some panels. */
 struct piece {
@@ -76,20 +77,26 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
                        const struct iol_packed *b, bool no_bias, size_t ld_c)
 {
     const size_t lines = (x->k1 - x->k0) * IOLK_NR / 16;
+    /* Weights that a large L2 cannot hold, and that no cache will. */
+    const size_t l2s = iol_large_l2(ops) ? b->n * b->k / (ops->l2_bytes / sizeof(float)) : 0;
+    const bool beyond_l2 = l2s > 0, far = l2s >= FAR_L2S;
     for (size_t p = x->panel; p < x->panel_end; p++) {
         const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
         const float *bias = b->bias && !no_bias ? b->bias + p * IOLK_NR : NULL;
         /* The next panel is fetched while this one is used. Rows of a single tile are bound by the
-         * stream of weights itself: they fetch that, further on. One row gains nothing by it and is
-         * told only where L1 is small. */
+         * stream of weights itself: they fetch that, further on, and six and more of them far
+         * weights into a large L2. One row gains only beyond a large L2 (it loses where weights
+         * come from L2), and where L1 is small it is told so. */
         const bool single = x->rows <= IOLK_MR;
         const float *next = p + 1 < x->panel_end ? panel + IOLK_NR * b->k : x->after;
-        const struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, lines);
+        struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, lines);
+        fetch.into_l2 |= single && far && x->rows >= FAR_ROWS;
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         float *c = x->c + (p - x->panel) * IOLK_NR;
         ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,
                       x->from_c ? ld_c : 0, c, ld_c,
-                      (x->rows > 1 || fetch.into_l2) && (single || next) ? &fetch : NULL);
+                      (x->rows > 1 || fetch.into_l2 || beyond_l2) && (single || next) ? &fetch
+                                                                                      : NULL);
     }
 }
 

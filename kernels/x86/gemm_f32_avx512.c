@@ -99,6 +99,43 @@ WIDE_ROW(5)
 WIDE_ROW(6)
 static void (*const wide_rows[])(const struct tiles *, bool) = {row_of_4, row_of_5, row_of_6};
 
+/* A single row over a whole panel, which may fetch it further on. Of all that a tile's body does
+ * besides nothing is left: B from L2 comes an eighth faster. */
+static inline __attribute__((always_inline)) void row_of_panel(const bool own,
+                                                               const struct tiles *t)
+{
+    const float *b = t->b;
+    __m512 acc0 = _mm512_setzero_ps(), acc1 = acc0, acc2 = acc0;
+    if (t->init) {
+        acc0 = _mm512_loadu_ps(t->init);
+        acc1 = _mm512_loadu_ps(t->init + LANES);
+        acc2 = _mm512_loadu_ps(t->init + 2 * LANES);
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < t->k; i++, b += IOLK_NR) {
+        const __m512 x = _mm512_set1_ps(t->a[i]);
+        acc0 = fma_in_place(acc0, x, _mm512_loadu_ps(b));
+        acc1 = fma_in_place(acc1, x, _mm512_loadu_ps(b + LANES));
+        acc2 = fma_in_place(acc2, x, _mm512_loadu_ps(b + 2 * LANES));
+        if (own) {
+            touch_row(b + IOLK_STREAM_AHEAD, 3);
+        }
+    }
+    _mm512_storeu_ps(t->c, acc0);
+    _mm512_storeu_ps(t->c + LANES, acc1);
+    _mm512_storeu_ps(t->c + 2 * LANES, acc2);
+}
+
+static __attribute__((noinline)) void row_of_panel_alone(const struct tiles *t)
+{
+    row_of_panel(false, t);
+}
+
+static __attribute__((noinline)) void row_of_panel_own(const struct tiles *t)
+{
+    row_of_panel(true, t);
+}
+
 /* A single row over a whole panel, read by halves of lines: half as many lines are asked for ahead
  * of need, and the buffers of L1's misses are left to the processor's prefetchers, which know more.
  */
@@ -167,8 +204,8 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         wide_rows[vectors - 4](&t, own);
         return;
     }
-    if (m == 1 && into_l2 && !ahead && n == IOLK_NR && ld_b == IOLK_NR) {
-        row_by_halves(&t);
+    if (m == 1 && !ahead && n == IOLK_NR && ld_b == IOLK_NR) {
+        (into_l2 ? row_by_halves : own ? row_of_panel_own : row_of_panel_alone)(&t);
         return;
     }
     if (own && into_l2 && n == IOLK_NR && ld_b == IOLK_NR && m <= IOLK_MR) {
