@@ -197,6 +197,52 @@ static void test_layouts(void **state)
     }
 }
 
+/* Keys and values that pass by a large L2, cut into slices and fetched ahead: the same bits. */
+static void test_passing_keys(void **state)
+{
+    (void)state;
+    enum { LARGE = 2 << 20, ROWS = 37, LENGTH = 1057, D = 128, HEADS = 4, KV_HEADS = 2 };
+    static const struct shape shape = {HEADS, KV_HEADS, D, LENGTH};
+    struct iolk_ops large, plain;
+    struct problem p;
+    uint64_t seed = 5, flops = 0;
+    iolk_ops_fill(iolk_isa_detect(), &large);
+    large.l1_bytes = 48 << 10;
+    large.l2_bytes = LARGE;
+    plain = large;
+    plain.l2_bytes = LARGE - 1; /* is not large */
+    problem_open(&shape, &p);
+    struct iol_keys keys = keys_of(&p, LENGTH), shared = keys;
+    const struct iol_keys none = {0};
+    keys.ld_v = shared.ld_v = D;
+    keys.v_head = shared.v_head = LENGTH * D; /* any values will do */
+    float *kv = random_floats(ROWS * 2 * p.kv_width, &seed);
+    float *one = iol_alloc(ROWS * p.q_width, sizeof *one),
+          *other = iol_alloc(ROWS * p.q_width, sizeof *other);
+    const size_t bytes = ROWS * p.q_width * sizeof *one;
+    for (size_t i = 0; i < 2; i++) {
+        float *z = i ? other : one;
+        memcpy(z, p.q, bytes);
+        iol_attention_causal(i ? &large : &plain, &p.heads, &none, &keys, LENGTH - ROWS, ROWS, z,
+                             p.q_width, p.workspace, &flops);
+    }
+    assert_memory_equal(one, other, bytes);
+    shared.count = LENGTH - 1;
+    for (size_t rows = 9; rows <= ROWS; rows += 14) {
+        for (size_t i = 0; i < 2; i++) {
+            float *z = i ? other : one;
+            memcpy(z, p.q, bytes);
+            iol_attention_branches(i ? &large : &plain, &p.heads, &shared, kv, kv + p.kv_width,
+                                   2 * p.kv_width, rows, z, p.q_width, p.workspace, &flops);
+        }
+        assert_memory_equal(one, other, bytes);
+    }
+    iol_free(kv);
+    iol_free(one);
+    iol_free(other);
+    problem_close(&p);
+}
+
 /* A branch row with its own key and value at the last position gives the bits of the causal form,
  * alone or among others. */
 static void test_branches(void **state)
@@ -381,9 +427,10 @@ static void test_ties(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_causal),     cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_branches),   cmocka_unit_test(test_shared_prefix),
-        cmocka_unit_test(test_vocabulary), cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_causal),        cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_branches),      cmocka_unit_test(test_passing_keys),
+        cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_vocabulary),
+        cmocka_unit_test(test_ties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,6 +175,26 @@ static bool keys_are_far(const struct iol_attention *call, size_t rows)
                call->ops->l2_bytes;
 }
 
+/* Keys and values of so many keys that come from beyond a large L2, for more rows than a tile: what
+ * is used next is fetched into it, the next panel of keys, the next slice of values. */
+enum { SLICE_KEYS = 256 };
+static bool keys_pass_by(const struct block *b, const struct iol_keys *keys)
+{
+    const struct iol_attention *call = b->call;
+    const size_t d = call->heads->head_dim, head = 2 * sizeof(float) * d * keys->count;
+    /* Own ones serve task after task, if half of L2 holds them beside the scores. */
+    const size_t bytes = call->own ? 2 * head : call->heads->kv_heads * head;
+    return iol_large_l2(call->ops) && b->rows > IOLK_MR && keys->ld_v == d && keys->v_head &&
+           keys->count > SLICE_KEYS && bytes > call->ops->l2_bytes;
+}
+
+/* Values of a head. */
+static const float *values_of(const struct block *b, const struct iol_keys *keys)
+{
+    const size_t d = b->call->heads->head_dim;
+    return keys->v + b->kv_head * (keys->v_head ? keys->v_head : d);
+}
+
 /* Own keys that all rows of the tile at row r of the block see. */
 static size_t common_keys(const struct block *b, size_t r)
 {
@@ -190,8 +210,14 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
     const size_t d = call->heads->head_dim;
     const float *kt = keys->kt + b->kv_head * d * keys->ld_kt;
     const size_t most = own ? common_keys(b, b->rows - 1) : keys->count;
+    const bool pass_by = keys_pass_by(b, keys);
     for (size_t j = 0; j < most; j += IOLK_NR) {
         const size_t ld_panel = smaller(keys->ld_kt - j, IOLK_NR);
+        const float *next = j + IOLK_NR < most ? kt + (j + IOLK_NR) * d : values_of(b, keys);
+        struct iolk_fetch fetch = b->own_stream;
+        if (pass_by) {
+            fetch = iol_fetch(call->ops, b->rows, next, IOLK_NR * d * sizeof *next / LINE);
+        }
         for (size_t r = 0, m; r < b->rows; r += m) {
             size_t seen = most;
             m = smaller(b->rows - r, IOLK_MR);
@@ -206,7 +232,7 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
                 call->ops->gemm_f32(m, smaller(seen - j, IOLK_NR), d, b->q + r * b->ld_q, b->ld_q,
                                     kt + j * d, ld_panel, NULL, 0,
                                     b->scores + r * b->ld_s + column + j, b->ld_s,
-                                    b->far_keys ? &b->own_stream : NULL);
+                                    b->far_keys || (pass_by && r == 0) ? &fetch : NULL);
             }
         }
     }
@@ -226,6 +252,31 @@ static size_t value_columns(const struct iolk_ops *ops, size_t d, size_t most)
     return most;
 }
 
+/* Slices of values that pass by: the exponentials from column `column` on times the first `count`
+ * values, the next slice fetched meanwhile. from_z: chains continue from z. */
+static void mix_slices(const struct block *b, const struct iol_keys *keys, size_t column,
+                       size_t count, bool from_z)
+{
+    const struct iol_attention *call = b->call;
+    const size_t d = call->heads->head_dim, part = value_columns(call->ops, d, IOLK_NR),
+                 parts = (d + part - 1) / part;
+    const float *v = values_of(b, keys);
+    for (size_t j = 0, run; j < count; j += run, from_z = true) {
+        run = smaller(count - j, SLICE_KEYS);
+        const size_t lines = smaller(keys->count - j - run, SLICE_KEYS) * d * sizeof *v / LINE;
+        for (size_t i = 0; i < parts; i++) {
+            const size_t c = i * part, line = lines * i / parts;
+            const struct iolk_fetch fetch =
+                iol_fetch(call->ops, b->rows, v + (j + run) * d + line * (LINE / sizeof *v),
+                          lines * (i + 1) / parts - line);
+            call->ops->gemm_f32(b->rows, smaller(d - c, part), run, b->scores + column + j, b->ld_s,
+                                v + j * d + c, d, from_z ? b->z + c : NULL, from_z ? b->ld_z : 0,
+                                b->z + c, b->ld_z, &fetch);
+            fetch_piece(b->fetch);
+        }
+    }
+}
+
 /* z begins with, or continues by, the exponentials times the values of the shared keys: chains over
  * keys. */
 static void mix_shared(const struct block *b)
@@ -234,7 +285,11 @@ static void mix_shared(const struct block *b)
     const struct iol_keys *keys = call->shared;
     const size_t d = call->heads->head_dim, most = b->rows == 1 ? IOLK_ROW_NR : IOLK_NR,
                  part = value_columns(call->ops, d, most);
-    const float *v = keys->count ? keys->v + b->kv_head * (keys->v_head ? keys->v_head : d) : b->q;
+    if (keys_pass_by(b, keys)) {
+        mix_slices(b, keys, 0, keys->count, false);
+        return;
+    }
+    const float *v = keys->count ? values_of(b, keys) : b->q;
     for (size_t c = 0; c < d; c += part) {
         call->ops->gemm_f32(b->rows, smaller(d - c, part), keys->count, b->scores, b->ld_s, v + c,
                             keys->ld_v, NULL, 0, b->z + c, b->ld_z,
@@ -249,13 +304,17 @@ static void mix_own(const struct block *b)
 {
     const struct iol_attention *call = b->call;
     const struct iol_keys *keys = call->own;
-    const size_t d = call->heads->head_dim, part = value_columns(call->ops, d, IOLK_NR);
-    const float *v = keys->v + b->kv_head * (keys->v_head ? keys->v_head : d);
+    const size_t d = call->heads->head_dim, part = value_columns(call->ops, d, IOLK_NR),
+                 common = common_keys(b, 0),
+                 sliced = keys_pass_by(b, keys) ? (common - 1) / SLICE_KEYS * SLICE_KEYS : 0;
+    const size_t column = call->shared->count + sliced;
+    const float *v = values_of(b, keys) + sliced * keys->ld_v;
+    mix_slices(b, keys, call->shared->count, sliced, call->shared->count > 0);
     for (size_t c = 0; c < d; c += part) {
         for (size_t r = 0; r < b->rows; r += IOLK_MR) {
             call->ops->mix_f32(smaller(b->rows - r, IOLK_MR), smaller(d - c, part),
-                               common_keys(b, r), b->scores + r * b->ld_s + call->shared->count,
-                               b->ld_s, v + c, keys->ld_v, b->rcp + r, call->shared->count > 0,
+                               common_keys(b, r) - sliced, b->scores + r * b->ld_s + column,
+                               b->ld_s, v + c, keys->ld_v, b->rcp + r, column > 0,
                                b->z + r * b->ld_z + c, b->ld_z);
             fetch_piece(b->fetch);
         }
