@@ -3,7 +3,9 @@
 
 #include <arm_neon.h>
 #include <assert.h>
-#include <string.h>
+
+/* Or gcc makes a call of memcpy of a loop. */
+#define NO_CALL() __asm__ volatile("" ::: "memory")
 
 static uint16x4_t rounded(float32x4_t x)
 {
@@ -28,8 +30,14 @@ void iolk_round_bf16_neonbf16(size_t lead, size_t n, const float *restrict x,
     if (i < n) {
         float some[4] = {0};
         uint16_t bits[4];
-        memcpy(some, x + i, (n - i) * sizeof *x);
+        for (size_t j = i; j < n; j++) {
+            some[j - i] = x[j];
+            NO_CALL();
+        }
         vst1_u16(bits, rounded(vld1q_f32(some)));
-        memcpy(out + i, bits, (n - i) * sizeof *bits);
+        for (size_t j = i; j < n; j++) {
+            out[j] = bits[j - i];
+            NO_CALL();
+        }
     }
 }

@@ -34,9 +34,11 @@ static inline void round_block(__m512 low, __m512 high, uint32_t *out)
 /* A block of which only some are there. */
 static void round_some(size_t lead, size_t n, const float *x, uint32_t *out)
 {
-    float block[BLOCK] = {0};
-    memcpy(block + lead, x, n * sizeof *x);
-    round_block(_mm512_loadu_ps(block), _mm512_loadu_ps(block + BLOCK / 2), out);
+    const uint32_t there = (n < BLOCK ? (1U << n) - 1U : ~0U) << lead;
+    const __mmask16 low = (__mmask16)there, high = (__mmask16)(there >> (BLOCK / 2));
+    const size_t in_low = (size_t)__builtin_popcount(there & 0xffff);
+    round_block(_mm512_maskz_expandloadu_ps(low, x), _mm512_maskz_expandloadu_ps(high, x + in_low),
+                out);
 }
 
 void iolk_round_int8_avx512vnni(size_t lead, size_t n, const float *restrict x,
