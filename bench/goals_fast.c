@@ -173,8 +173,8 @@ static void measure_all(const struct goal_options *options, const struct iolk_fa
             printf("K6 %s %s: %.3f [%.3f %.3f] of the exact rate\n", fast->name, cell, x.median,
                    x.low, x.high);
             goal_row(options, "format\tk\tn\tm\tweights\tratio\tlow\thigh",
-                     "%s\t%zu\t%zu\t%zu\t%s\t%.4f\t%.4f\t%.4f", fast->name, shape->k, shape->n,
-                     call.m, cold ? "cold" : "hot", x.median, x.low, x.high);
+                     "fast\t%s\t%zu\t%zu\t%zu\t%s\t%.4f\t%.4f\t%.4f", fast->name, shape->k,
+                     shape->n, call.m, cold ? "cold" : "hot", x.median, x.low, x.high);
             out->logs += log(x.median);
             out->cells++;
             out->missed += x.high < target;

@@ -210,7 +210,7 @@ static inline void norm_advance(struct norm_rows *t, size_t rows)
  * place, each on a row of its own --- */
 
 /* Two streams of stores take turns at L1: y, which nobody has read, is asked for so many floats
- * before it is stored, or every line of it is waited for (Sapphire Rapids). */
+ * before it is stored, or every line of it is waited for (Intel, model 207). */
 enum { NORM_AHEAD = 128 };
 
 /* What the stages hand on. */
