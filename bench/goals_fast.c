@@ -195,11 +195,9 @@ void goal_fast(const struct goal_options *options, struct goal_report *report)
     /* What the mode chooses here is held to the goal; --full shows the other formats, too. */
     const struct iolk_fast *chosen, *fast;
     double rate;
-    char refusal[400] = "";
     if (iol_arithmetic_choose("fast", &bench_machine()->ops, bench_machine()->mask, &chosen,
                               &rate) != IOL_OK) {
-        snprintf(refusal, sizeof refusal, "%s", iol_error());
-        goal_skip(report, "K6", target, refusal);
+        goal_skip(report, "K6", target, iol_error());
     }
     for (size_t i = 0; (fast = iolk_fast_get(i)); i++) {
         if (fast != chosen && !(options->full && iolk_fast_runs(fast, bench_machine()->mask))) {

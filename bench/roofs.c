@@ -132,8 +132,6 @@ bool bench_await_processors(size_t threads)
     return true;
 }
 
-enum { READ_BYTES = 1 << 29, READ_WINDOW = 1 << 23 };
-
 /* --- clock --- */
 
 double bench_clock_sample(double seconds)
@@ -229,6 +227,9 @@ static stream_fn *const streams[IOLK_ISA_COUNT][BENCH_MIXES] = {
 #include "isa.def"
 #undef ISA
 };
+
+/* Of DRAM: a buffer larger than any cache, and the piece of one sample. */
+enum { READ_BYTES = 1 << 29, READ_WINDOW = 1 << 23 };
 
 /* Bytes of both arrays of a thread: well inside the level, and well outside the one below. */
 static size_t level_window(enum bench_level level, size_t threads)

@@ -5,6 +5,8 @@
 #include <stdalign.h>
 #include <string.h>
 
+#include "fast/int8_blocks.h"
+
 /* Nearest, ties to even. Finite x; what would round to infinity becomes infinity. */
 static uint32_t bf16_of(float x)
 {
@@ -21,56 +23,49 @@ static void fill_bf16(const float *weights, size_t count, uint32_t *out)
 
 static void fill_int8(const float *weights, size_t count, uint32_t *out)
 {
-    enum { WORDS = 8, ZERO = 0x80 };
+    enum { ZERO = 0x80 };
     float largest = 0;
     for (size_t i = 0; i < count; i++) {
         largest = fabsf(weights[i]) > largest ? fabsf(weights[i]) : largest;
     }
-    const float inverse = largest >= 0x1p-100f ? 127.0f / largest : 0.0f, scale = largest / 127.0f;
-    for (size_t i = 0; i < 4 * (size_t)WORDS; i++) {
+    const float inverse = int8_inverse(largest), scale = largest / 127.0f;
+    for (size_t i = 0; i < BLOCK; i++) {
         const long q = i < count ? lrintf(weights[i] * inverse) : 0;
         out[i / 4 * IOLK_NR] |= (uint32_t)(q + ZERO) << (i % 4 * 8);
     }
-    memcpy(&out[WORDS * IOLK_NR], &scale, sizeof scale);
+    memcpy(&out[SCALE * IOLK_NR], &scale, sizeof scale);
 }
 
-struct format {
-    size_t k, b_rows, a_words;
-    void (*fill)(const float *weights, size_t count, uint32_t *out);
-};
-
-static const struct format formats[] = {
-#define F(format, UPPER, k, b_rows, a_words)                                                       \
-    [IOLK_FAST_##UPPER] = {k, b_rows, a_words, fill_##format},
+static void (*const fill[])(const float *weights, size_t count, uint32_t *out) = {
+#define F(format, UPPER, k, b_rows, a_words) [IOLK_FAST_##UPPER] = fill_##format,
     IOLK_FAST_FORMATS(F)
 #undef F
 };
 
-static size_t blocks_of(const struct format *f, size_t k)
+static size_t blocks_of(const struct iolk_fast *f, size_t k)
 {
     return k / f->k + (k % f->k != 0);
 }
 
-size_t iol_rounded_words(const struct iolk_fast *fast, size_t n, size_t k)
+size_t iol_rounded_words(const struct iolk_fast *f, size_t n, size_t k)
 {
-    const struct format *f = &formats[fast->format];
     size_t rows;
     return __builtin_mul_overflow(blocks_of(f, k), f->b_rows, &rows) ? 0
                                                                      : iol_packed_floats(n, rows);
 }
 
-void iol_rounded_fill(const struct iolk_fast *fast, const struct iol_packed *packed, float *row,
+void iol_rounded_fill(const struct iolk_fast *f, const struct iol_packed *packed, float *row,
                       uint32_t *out_words)
 {
-    const struct format *f = &formats[fast->format];
     const size_t k = packed->k, blocks = blocks_of(f, k), panel = blocks * f->b_rows * IOLK_NR;
-    memset(out_words, 0, iol_rounded_words(fast, packed->n, k) * sizeof *out_words);
+    memset(out_words, 0, iol_rounded_words(f, packed->n, k) * sizeof *out_words);
     for (size_t j = 0; j < packed->n; j++) {
         uint32_t *column = out_words + j / IOLK_NR * panel + j % IOLK_NR;
         iol_packed_row(packed, j, row);
         for (size_t i = 0; i < blocks; i++) {
             const size_t left = k - i * f->k;
-            f->fill(row + i * f->k, left < f->k ? left : f->k, column + i * f->b_rows * IOLK_NR);
+            fill[f->format](row + i * f->k, left < f->k ? left : f->k,
+                            column + i * f->b_rows * IOLK_NR);
         }
     }
 }
@@ -93,7 +88,7 @@ struct piece {
 static void multiply(const struct iolk_ops *ops, const struct piece *x, const struct iol_packed *b,
                      const struct iol_gemm_part *part, size_t panel_end, size_t ld_c)
 {
-    const struct format *f = &formats[ops->fast->format];
+    const struct iolk_fast *f = ops->fast;
     const size_t depth = x->block1 - x->block0, ld_a = depth * f->a_words,
                  panel_words = blocks_of(f, b->k) * f->b_rows * IOLK_NR;
     const size_t tiles = (x->rows + IOLK_MR - 1) / IOLK_MR,
@@ -109,8 +104,8 @@ static void multiply(const struct iolk_ops *ops, const struct piece *x, const st
             float *c = x->c + row * ld_c + (p - part->panel_begin) * IOLK_NR;
             const struct iolk_fetch fetch =
                 iol_fetch(ops, x->rows, next ? next + line0 * 16 : NULL, line1 - line0);
-            ops->fast->gemm(rows, n, depth, x->a + row * ld_a, ld_a, panel, x->from_c ? c : bias,
-                            x->from_c ? ld_c : 0, c, ld_c, next ? &fetch : NULL);
+            f->gemm(rows, n, depth, x->a + row * ld_a, ld_a, panel, x->from_c ? c : bias,
+                    x->from_c ? ld_c : 0, c, ld_c, next ? &fetch : NULL);
         }
     }
 }
@@ -119,7 +114,7 @@ void iol_gemm_rounded(const struct iolk_ops *ops, size_t m, const float *a, size
                       const struct iol_packed *b, const struct iol_gemm_part *part, float *c,
                       size_t ld_c)
 {
-    const struct format *f = &formats[ops->fast->format];
+    const struct iolk_fast *f = ops->fast;
     alignas(64) uint32_t rounded[ROW_BLOCK * MOST_WORDS];
     const size_t k_begin = part->k_begin, k_end = part->k_end ? part->k_end : b->k;
     const size_t panels = (b->n + IOLK_NR - 1) / IOLK_NR,
@@ -141,9 +136,8 @@ void iol_gemm_rounded(const struct iolk_ops *ops, size_t m, const float *a, size
             const size_t k0 = x.block0 * f->k > k_begin ? x.block0 * f->k : k_begin,
                          k1 = x.block1 * f->k < k_end ? x.block1 * f->k : k_end;
             for (size_t r = 0; r < rows; r++) {
-                ops->fast->round(k0 - x.block0 * f->k, k1 - k0,
-                                 a + (row + r) * ld_a + (k0 - k_begin),
-                                 rounded + r * (x.block1 - x.block0) * f->a_words);
+                f->round(k0 - x.block0 * f->k, k1 - k0, a + (row + r) * ld_a + (k0 - k_begin),
+                         rounded + r * (x.block1 - x.block0) * f->a_words);
             }
             multiply(ops, &x, b, part, panel_end, ld_c);
         }

@@ -9,11 +9,11 @@
 #include "fast/fast.h"
 
 /* Words of the rounded panels of an (n, k) matrix; 0 on overflow. */
-size_t iol_rounded_words(const struct iolk_fast *fast, size_t n, size_t k);
+size_t iol_rounded_words(const struct iolk_fast *f, size_t n, size_t k);
 /* Round the matrix of `packed` (panels filled, finite) into `out_words` (iol_rounded_words). row:
  * packed->k floats of workspace. A weight goes to the nearest number of the format, ties to even:
  * bf16 is at most 2^-9 of the weight away, int8 at most a 254th of its block's largest. */
-void iol_rounded_fill(const struct iolk_fast *fast, const struct iol_packed *packed, float *row,
+void iol_rounded_fill(const struct iolk_fast *f, const struct iol_packed *packed, float *row,
                       uint32_t *out_words);
 
 /* As iol_gemm_block, over packed->rounded (of ops->fast). A row of C has the same bits whatever m

@@ -6,14 +6,24 @@
 #include <sys/auxv.h>
 #endif
 
+/* The formats under their lower-case names, for the rows of fast.def. */
+enum {
+#define F(format, UPPER, k, b_rows, a_words)                                                       \
+    format_of_##format = IOLK_FAST_##UPPER, k_of_##format = (k), b_rows_of_##format = (b_rows),    \
+    a_words_of_##format = (a_words),
+    IOLK_FAST_FORMATS(F)
+#undef F
+};
+
 static const struct iolk_fast rows[] = {
-#define FORMAT_bf16 IOLK_FAST_BF16
-#define FORMAT_int8 IOLK_FAST_INT8
-#define FAST(format, isa, flags, needs, text)                                                      \
-    {FORMAT_##format,                                                                              \
-     iolk_gemm_##format##dot_##isa,                                                                \
-     iolk_round_##format##_##isa,                                                                  \
-     #format,                                                                                      \
+#define FAST(name, isa, flags, needs, text)                                                        \
+    {(enum iolk_fast_format)format_of_##name,                                                      \
+     k_of_##name,                                                                                  \
+     b_rows_of_##name,                                                                             \
+     a_words_of_##name,                                                                            \
+     iolk_gemm_##name##dot_##isa,                                                                  \
+     iolk_round_##name##_##isa,                                                                    \
+     #name,                                                                                        \
      #isa,                                                                                         \
      needs,                                                                                        \
      text},

@@ -51,6 +51,7 @@ typedef void iolk_round_fast_fn(size_t lead, size_t n, const float *restrict x,
 
 struct iolk_fast {
     enum iolk_fast_format format;
+    size_t k, b_rows, a_words; /* of the format */
     iolk_gemm_fast_fn *gemm;
     iolk_round_fast_fn *round;
     const char *name, *isa, *needs, *text; /* "bf16", "avx512bf16", what a processor must have, what

@@ -9,13 +9,13 @@
  *
  * Absent rows do not exist in a body; absent columns are computed (panels are filled with zeros)
  * and not stored. */
+#include "columns_avx512.h"
 #include "fast.h"
 
 #include <assert.h>
-#include <immintrin.h>
 #include <stdbool.h>
 
-enum { LANES = 16, UNROLL = 4, LINE = 64 };
+enum { UNROLL = 4, LINE = 64 };
 
 struct tile {
     size_t pairs, ld_a, ld_init, ld_c;
@@ -114,14 +114,6 @@ BODY(8)
 
 static void (*const bodies[IOLK_MR])(const struct tile *) = {tile_1, tile_2, tile_3, tile_4,
                                                              tile_5, tile_6, tile_7, tile_8};
-
-static __mmask16 present(size_t n, size_t vector)
-{
-    const size_t first = vector * LANES;
-    return n >= first + LANES ? (__mmask16)0xffff
-           : n > first        ? (__mmask16)((1U << (n - first)) - 1U)
-                              : (__mmask16)0;
-}
 
 void iolk_gemm_bf16dot_avx512bf16(size_t m, size_t n, size_t pairs, const uint32_t *a, size_t ld_a,
                                   const uint32_t *b, const float *init, size_t ld_init, float *c,

@@ -8,12 +8,12 @@
  *
  * Absent rows do not exist in a body; absent columns are computed (panels are filled with zeros)
  * and not stored. */
+#include "columns_neon.h"
 #include "fast.h"
 
-#include <arm_neon.h>
 #include <assert.h>
 
-enum { LANES = 4, VECTORS = 4, LINE = 64, TALL = 4 };
+enum { VECTORS = 4, LINE = 64, TALL = 4 };
 
 struct tile {
     size_t pairs, ld_a, ld_init, ld_c, n; /* n columns from the first of this pass on */
@@ -28,37 +28,6 @@ struct tile {
 #define STAY_BELOW()   __asm__ volatile("" ::: "memory")
 
 #define ROWS4(X) X(0) X(1) X(2) X(3)
-
-/* Vector v of up to n columns. Inlined: a call would cost the sums their registers. */
-static inline __attribute__((always_inline)) float32x4_t load_some(const float *p, size_t n,
-                                                                   size_t v)
-{
-    float32x4_t x = vdupq_n_f32(0);
-    if (n >= (v + 1) * LANES) {
-        return vld1q_f32(p + v * LANES);
-    }
-    x = n > v * LANES ? vld1q_lane_f32(p + v * LANES, x, 0) : x;
-    x = n > v * LANES + 1 ? vld1q_lane_f32(p + v * LANES + 1, x, 1) : x;
-    return n > v * LANES + 2 ? vld1q_lane_f32(p + v * LANES + 2, x, 2) : x;
-}
-
-static inline __attribute__((always_inline)) void store_some(float *p, size_t n, size_t v,
-                                                             float32x4_t x)
-{
-    if (n >= (v + 1) * LANES) {
-        vst1q_f32(p + v * LANES, x);
-        return;
-    }
-    if (n > v * LANES) {
-        vst1q_lane_f32(p + v * LANES, x, 0);
-    }
-    if (n > v * LANES + 1) {
-        vst1q_lane_f32(p + v * LANES + 1, x, 1);
-    }
-    if (n > v * LANES + 2) {
-        vst1q_lane_f32(p + v * LANES + 2, x, 2);
-    }
-}
 
 /* m is a constant in every caller: what it excludes is not compiled. */
 static inline __attribute__((always_inline)) void run(const size_t m, const struct tile *t)

@@ -14,13 +14,14 @@
  *
  * Absent rows do not exist in a body; absent columns are computed (panels are filled with zeros)
  * and not stored. */
+#include "columns_avx512.h"
 #include "fast.h"
+#include "int8_blocks.h"
 
 #include <assert.h>
-#include <immintrin.h>
 #include <stdbool.h>
 
-enum { LANES = 16, LINE = 64, TALL = 4, A_WORDS = 10, SCALE = 8, CORRECTION = 9 };
+enum { LINE = 64, TALL = 4 };
 
 struct tile {
     size_t blocks, ld_a, ld_init, ld_c;
@@ -129,14 +130,6 @@ BODY(3)
 BODY(4)
 
 static void (*const bodies[TALL])(const struct tile *) = {tile_1, tile_2, tile_3, tile_4};
-
-static __mmask16 present(size_t n, size_t vector)
-{
-    const size_t first = vector * LANES;
-    return n >= first + LANES ? (__mmask16)0xffff
-           : n > first        ? (__mmask16)((1U << (n - first)) - 1U)
-                              : (__mmask16)0;
-}
 
 void iolk_gemm_int8dot_avx512vnni(size_t m, size_t n, size_t blocks, const uint32_t *a, size_t ld_a,
                                   const uint32_t *b, const float *init, size_t ld_init, float *c,

@@ -1,17 +1,12 @@
 /* round_int8_avx512vnni: a block of 32 as two registers. */
 #include "fast.h"
+#include "int8_blocks.h"
 
 #include <assert.h>
 #include <immintrin.h>
 #include <string.h>
 
-enum { BLOCK = 32, A_WORDS = 10, SCALE = 8, CORRECTION = 9 };
-
-/* max |x| / 127 finds its way into the scale whatever it is; below this its inverse would not be
- * finite, and the block counts as zeros. */
-static const float LEAST = 0x1p-100f;
-
-static inline void round_block(__m512 low, __m512 high, uint32_t *out)
+static inline void round_halves(__m512 low, __m512 high, uint32_t *out)
 {
     /* As integers: NaN is above infinity, and both above all that is finite. */
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
@@ -20,7 +15,7 @@ static inline void round_block(__m512 low, __m512 high, uint32_t *out)
     const uint32_t bits = _mm512_reduce_max_epu32(most);
     float largest, scale;
     memcpy(&largest, &bits, sizeof largest);
-    const __m512 inverse = _mm512_set1_ps(largest >= LEAST ? 127.0f / largest : 0.0f);
+    const __m512 inverse = _mm512_set1_ps(int8_inverse(largest));
     const __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse)),
                   q1 = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
     const int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
@@ -31,31 +26,20 @@ static inline void round_block(__m512 low, __m512 high, uint32_t *out)
     out[CORRECTION] = (uint32_t)sum * (uint32_t)-128;
 }
 
+static inline void round_block(const float *x, uint32_t *out)
+{
+    round_halves(_mm512_loadu_ps(x), _mm512_loadu_ps(x + BLOCK / 2), out);
+}
+
 /* A block of which only some are there. */
 static void round_some(size_t lead, size_t n, const float *x, uint32_t *out)
 {
     const uint32_t there = (n < BLOCK ? (1U << n) - 1U : ~0U) << lead;
     const __mmask16 low = (__mmask16)there, high = (__mmask16)(there >> (BLOCK / 2));
     const size_t in_low = (size_t)__builtin_popcount(there & 0xffff);
-    round_block(_mm512_maskz_expandloadu_ps(low, x), _mm512_maskz_expandloadu_ps(high, x + in_low),
-                out);
+    round_halves(_mm512_maskz_expandloadu_ps(low, x), _mm512_maskz_expandloadu_ps(high, x + in_low),
+                 out);
 }
 
-void iolk_round_int8_avx512vnni(size_t lead, size_t n, const float *restrict x,
-                                uint32_t *restrict out)
-{
-    assert(lead < BLOCK);
-    if (lead) {
-        const size_t first = n < BLOCK - lead ? n : BLOCK - lead;
-        round_some(lead, first, x, out);
-        n -= first;
-        x += first;
-        out += A_WORDS;
-    }
-    for (; n >= BLOCK; n -= BLOCK, x += BLOCK, out += A_WORDS) {
-        round_block(_mm512_loadu_ps(x), _mm512_loadu_ps(x + BLOCK / 2), out);
-    }
-    if (n) {
-        round_some(0, n, x, out);
-    }
-}
+#define IOLK_NAME iolk_round_int8_avx512vnni
+#include "round_int8_tmpl.h"

@@ -1,15 +1,12 @@
 /* round_int8_neondot: a block of 32 as eight registers. */
 #include "fast.h"
+#include "int8_blocks.h"
 
 #include <arm_neon.h>
 #include <assert.h>
 #include <string.h>
 
-enum { BLOCK = 32, A_WORDS = 10, SCALE = 8, CORRECTION = 9, LANES = 4, VECTORS = BLOCK / LANES };
-
-/* max |x| / 127 finds its way into the scale whatever it is; below this its inverse would not be
- * finite, and the block counts as zeros. */
-static const float LEAST = 0x1p-100f;
+enum { LANES = 4, VECTORS = BLOCK / LANES };
 
 static void round_block(const float *x, uint32_t *out)
 {
@@ -23,7 +20,7 @@ static void round_block(const float *x, uint32_t *out)
     }
     const uint32_t bits = vmaxvq_u32(most);
     memcpy(&largest, &bits, sizeof largest);
-    const float32x4_t inverse = vdupq_n_f32(largest >= LEAST ? 127.0f / largest : 0.0f);
+    const float32x4_t inverse = vdupq_n_f32(int8_inverse(largest));
     for (size_t v = 0; v < VECTORS; v += 2) {
         const int32x4_t q0 = vcvtnq_s32_f32(vmulq_f32(vld1q_f32(x + v * LANES), inverse)),
                         q1 = vcvtnq_s32_f32(vmulq_f32(vld1q_f32(x + (v + 1) * LANES), inverse));
@@ -49,20 +46,5 @@ static void round_some(size_t lead, size_t n, const float *x, uint32_t *out)
     round_block(block, out);
 }
 
-void iolk_round_int8_neondot(size_t lead, size_t n, const float *restrict x, uint32_t *restrict out)
-{
-    assert(lead < BLOCK);
-    if (lead) {
-        const size_t first = n < BLOCK - lead ? n : BLOCK - lead;
-        round_some(lead, first, x, out);
-        n -= first;
-        x += first;
-        out += A_WORDS;
-    }
-    for (; n >= BLOCK; n -= BLOCK, x += BLOCK, out += A_WORDS) {
-        round_block(x, out);
-    }
-    if (n) {
-        round_some(0, n, x, out);
-    }
-}
+#define IOLK_NAME iolk_round_int8_neondot
+#include "round_int8_tmpl.h"

@@ -46,18 +46,6 @@ static double fast_turn(const struct iolk_fast *fast, struct probe *x)
     return thread_seconds() - begin;
 }
 
-/* k of a block, and the words of one of a row. */
-static void format_sizes(enum iolk_fast_format format, size_t *out_k, size_t *out_words)
-{
-    static const size_t sizes[][2] = {
-#define F(format, UPPER, k, b_rows, a_words) {k, a_words},
-        IOLK_FAST_FORMATS(F)
-#undef F
-    };
-    *out_k = sizes[format][0];
-    *out_words = sizes[format][1];
-}
-
 static int ascending(const void *a, const void *b)
 {
     const double *x = a, *y = b;
@@ -68,10 +56,8 @@ double iol_fast_rate(const struct iolk_ops *ops, const struct iolk_fast *fast)
 {
     struct probe x;
     double rates[PROBE_ROUNDS];
-    size_t k, words;
-    format_sizes(fast->format, &k, &words);
-    x.blocks = PROBE_K / k;
-    x.ld_rows = x.blocks * words;
+    x.blocks = PROBE_K / fast->k;
+    x.ld_rows = x.blocks * fast->a_words;
     for (size_t i = 0; i < IOLK_MR * PROBE_K; i++) {
         x.a[i] = 1.0f;
     }
