@@ -12,9 +12,8 @@ enum { LANES = 16 };
 static inline __mmask16 present(size_t n, size_t vector)
 {
     const size_t first = vector * LANES;
-    return n >= first + LANES ? (__mmask16)0xffff
-           : n > first        ? (__mmask16)((1U << (n - first)) - 1U)
-                              : (__mmask16)0;
+    const unsigned lanes = n >= first + LANES ? 0xffffU : n > first ? (1U << (n - first)) - 1U : 0U;
+    return (__mmask16)lanes;
 }
 
 #endif
