@@ -141,7 +141,7 @@ static double error_of(struct fast_call *call)
  * no rounding. */
 static double most_error(const struct iolk_fast *fast)
 {
-    return fast->format == IOLK_FAST_BF16 ? 1.0 / 128 : 1.0 / 50;
+    return fast->format == IOLK_FAST_INT8 ? 1.0 / 50 : 1.0 / 128;
 }
 
 struct outcome {
@@ -212,7 +212,7 @@ void goal_fast(const struct goal_options *options, struct goal_report *report)
         }
         snprintf(reason, sizeof reason,
                  "t 1, %s (%s), fast over exact products; %zu cells, %zu missed, geometric mean "
-                 "%.2f; error (rms over rms) %.1e; worst %s: %.3f [%.3f %.3f]; AMX: not built",
+                 "%.2f; error (rms over rms) %.1e; worst %s: %.3f [%.3f %.3f]",
                  fast->isa, fast->text, x.cells, x.missed, exp(x.logs / (double)x.cells), x.error,
                  x.worst_cell, x.worst.median, x.worst.low, x.worst.high);
         if (fast == chosen) {

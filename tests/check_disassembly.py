@@ -17,15 +17,16 @@ import sys
 # Operands of full-width FMAs, per ISA (AT&T syntax on x86).
 WIDE = {"avx2": (r"^vfn?m(add|sub)\d*p[sd]$", r"%ymm"), "avx512": (r"^vfn?m(add|sub)\d*p[sd]$", r"%zmm"),
         "avx512bf16": (r"^vdpbf16ps$", r"%zmm"), "avx512vnni": (r"^vpdpbusd$", r"%zmm"),
+        "amxbf16": (r"^tdpbf16ps$", r"%tmm"), "amxint8": (r"^(tdpbsud|vfmadd\d*ps)$", r"%[tz]mm"),
         "neon": (r"^fml[as]$", r"v\d+\.(4s|2d)"), "neonbf16": (r"^bfdot$", r"v\d+\.4s"), "neondot": (r"^sdot$", r"v\d+\.4s")}
 # Functions named *_by_halves read memory by half registers on purpose.
 HALF = {"avx512": r"%ymm"}
-FMA = r"^(vfn?m(add|sub)\d*[ps][sd]|vdpbf16ps|vpdpbusd|fn?m(add|sub)|fml[as]|bfdot|sdot)$"
+FMA = r"^(vfn?m(add|sub)\d*[ps][sd]|vdpbf16ps|vpdpbusd|tdpbf16ps|tdpbsud|fn?m(add|sub)|fml[as]|bfdot|sdot)$"
 SCALAR_FMA = r"^(vfn?m(add|sub)\d*s[sd]|fn?m(add|sub))$"
 VECTOR = r"%[xyz]mm\d|\b[qv]\d+\b"
 # Ops other than gemm whose loops are FMAs of vectors. (chains is scalar on purpose where it is no transposition.)
 WIDENED = r"^gemm_(bf16|f16|q80|q40|q41|q4k)$"  # constants of a block may lie on the stack: they are operands there
-GEMMS = ("gemm_f32", "gemm_bf16dot", "gemm_int8dot")
+GEMMS = ("gemm_f32", "gemm_bf16dot", "gemm_bf16x32dot", "gemm_int8dot")
 OWN_MIX = ("avx2", "avx512")  # where mix_f32 is a GEMM's tile with a triangle; elsewhere it calls gemm_f32
 FMA_OPS = ("mix_f32", "axpy_f32", "rmsnorm_f32", "layernorm_f32", "rope_f32", "dot_f64", "ssq_f64")
 
@@ -135,7 +136,7 @@ def main():
     failed, isas, gemms = False, set(), set()
     pattern = os.path.join(build, "**", "iol_kernels_*.dir", "**", "*.o")
     for path in sorted(glob.glob(pattern, recursive=True)):
-        match = re.match(r"^((?:[a-z0-9]+_)+[a-z]+\d+(?:k|dot)?)_([a-z0-9]+)\.c\.o$", os.path.basename(path))
+        match = re.match(r"^((?:[a-z0-9]+_)+[a-z]+\d+(?:x\d+)?(?:k|dot)?)_([a-z0-9]+)\.c\.o$", os.path.basename(path))
         if not match:
             continue
         op, isa = match[1], match[2]

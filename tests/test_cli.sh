@@ -196,7 +196,7 @@ check "export CSV" 0 'delta_ablate' export "$work/a.db" --format csv
 [ "$(wc -l <"$work/out")" -eq $((1 + 30 * (2 * layers + heads))) ]
 that "one CSV row per effect"
 # --- arithmetic --------------------------------------------------------------------------------------
-refuse "unknown arithmetic" 1 "arithmetic: found 'quick', expected exact, fast, bf16 or int8" "${quick[@]}" --arithmetic quick
+refuse "unknown arithmetic" 1 "arithmetic: found 'quick', expected exact, fast, bf16, bf16x32 or int8" "${quick[@]}" --arithmetic quick
 refuse "fast arithmetic without its instruction sets" 1 "arithmetic: fast" "${quick[@]}" --isa scalar --arithmetic fast
 # Whether it is faster is measured by every process: a measurement that was disturbed is taken again, after a while (what
 # disturbs stays for seconds).
@@ -217,7 +217,7 @@ chmod +x "$work/steady"
 program=$work/steady
 check "info tells about fast arithmetic" 0 '^  fast' info
 # By the name of its format: fast alone may choose another one in a disturbed moment.
-format=$(sed -n 's/^  fast  *fast (\(bf16\|int8\) .*/\1/p' "$work/out")
+format=$(sed -n 's/^  fast  *fast (\(bf16x32\|bf16\|int8\) .*/\1/p' "$work/out")
 if [ -n "$format" ]; then
     if check "a fast run names itself and its error" 0 'logits differ from exact ones by [0-9.]+e-0[2-9]' "${small[@]}" --arithmetic "$format" --out "$work/fast.db"; then
         check "its export does" 0 '"arithmetic":{"name":"fast .*"error_rms":[0-9.]+e-0[2-9]' export "$work/fast.db"

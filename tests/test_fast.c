@@ -1,5 +1,6 @@
-/* The fast mode's kernels and driver, on processors that have them: against products in double of
- * the rounded operands, within the bound of their additions; rows independent of blocking; nothing
+/* The fast mode's kernels and driver, on processors that have them (tiles of AMX also emulated):
+ * against products in double of the rounded operands, within the bound of their additions; bit for
+ * bit against the format's definition where it has one; rows independent of blocking; nothing
  * touched outside. */
 #include <math.h>
 #include <setjmp.h>
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "amx_emulator.h"
 #include "base/arithmetic.h"
 #include "base/base.h"
 #include "driver/gemm_fast.h"
@@ -58,7 +60,7 @@ static double nearest_int8(const float *block, size_t count, float x)
     return (double)(largest / 127.0f) * rint((double)(x * inverse));
 }
 
-/* The kernels under test: the last row of a format that this processor runs. */
+/* The kernels under test. */
 static const struct iolk_fast *fast;
 
 static size_t row_words(size_t k)
@@ -66,14 +68,40 @@ static size_t row_words(size_t k)
     return (k + fast->k - 1) / fast->k * fast->a_words;
 }
 
-static void use_or_skip(enum iolk_fast_format format)
+/* Whether all but the tiles of `row` is there. */
+static bool can_be_emulated(const struct iolk_fast *row)
 {
-    fast = NULL;
-    const struct iolk_fast *row;
-    for (size_t i = 0; (row = iolk_fast_get(i)); i++) {
-        fast = row->format == format && iolk_fast_runs(row, iolk_isa_detect()) ? row : fast;
+    const uint32_t mask = iolk_isa_detect();
+    bool bf16 = false;
+    const struct iolk_fast *other;
+    for (size_t i = 0; (other = iolk_fast_get(i)); i++) {
+        bf16 = bf16 || (other->format == IOLK_FAST_BF16 && iolk_fast_runs(other, mask));
     }
-    if (!fast) {
+    return strstr(row->needs, "amx_tile") && (mask >> IOLK_ISA_AVX512 & 1U) &&
+           (row->format == IOLK_FAST_INT8 || bf16) && amx_emulate();
+}
+
+/* check() with each row of a format that runs here. */
+static void with_rows(enum iolk_fast_format format, void (*check)(void))
+{
+    size_t count = 0;
+    for (size_t i = 0; (fast = iolk_fast_get(i)); i++) {
+        if (fast->format != format) {
+            continue;
+        }
+        const bool native = iolk_fast_runs(fast, iolk_isa_detect());
+        const unsigned long before = amx_emulated();
+        if (!native && !can_be_emulated(fast)) {
+            print_message("skipped: %s, which this processor lacks\n", fast->isa);
+            continue;
+        }
+        check();
+        count++;
+        if (amx_emulated() > before) {
+            print_message("%s: %lu instructions emulated\n", fast->isa, amx_emulated() - before);
+        }
+    }
+    if (count == 0) {
         print_message("skipped: this processor has no such dot products\n");
         skip();
     }
@@ -96,25 +124,22 @@ static void awkward(size_t n, float *x)
 
 enum { ROUNDED = 1037 };
 
-static void test_rounding_bf16(void **state)
+static void check_rounding_bf16(void)
 {
-    (void)state;
     static float x[ROUNDED];
     static uint32_t out[ROUNDED + 2];
-    use_or_skip(IOLK_FAST_BF16);
     awkward(ROUNDED, x);
     for (size_t n = 0; n < ROUNDED; n += n < 50 ? 1 : 47) {
-        for (size_t lead = 0; lead < 2; lead++) {
+        for (size_t lead = 0; lead < fast->k; lead++) {
             memset(out, 0xee, sizeof out);
             fast->round(lead, n, x, out);
-            for (size_t i = 0; i < n; i++) {
-                const uint32_t bits = out[(lead + i) / 2] >> ((lead + i) % 2 * 16) << 16;
+            for (size_t i = 0; i < 2 * row_words(lead + n); i++) {
+                const uint32_t bits = out[i / 2] >> (i % 2 * 16) << 16;
+                const double expected = i >= lead && i - lead < n ? nearest(x[i - lead]) : 0;
                 float y;
                 memcpy(&y, &bits, sizeof y);
-                assert_true((double)y >= nearest(x[i]) && (double)y <= nearest(x[i]));
+                assert_true((double)y >= expected && (double)y <= expected);
             }
-            assert_true(lead == 0 || (out[0] & 0xffff) == 0);
-            assert_true((lead + n) % 2 == 0 || out[(lead + n) / 2] >> 16 == 0);
             assert_int_equal(out[row_words(lead + n)], 0xeeeeeeee);
         }
     }
@@ -136,12 +161,10 @@ static void check_int8_block(const uint32_t *words, const float *block)
     assert_int_equal((int32_t)words[9], -128 * sum);
 }
 
-static void test_rounding_int8(void **state)
+static void check_rounding_int8(void)
 {
-    (void)state;
     static float x[ROUNDED];
     static uint32_t out[ROUNDED];
-    use_or_skip(IOLK_FAST_INT8);
     awkward(ROUNDED, x);
     memset(x + 64, 0, 32 * sizeof *x); /* a block of zeros */
     for (size_t n = 0; n < ROUNDED; n += n < 70 ? 1 : 47) {
@@ -159,10 +182,9 @@ static void test_rounding_int8(void **state)
 }
 
 /* What is not finite stays so, whatever the format. */
-static void check_not_finite(enum iolk_fast_format format)
+static void check_not_finite(void)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
-    use_or_skip(format);
     for (size_t i = 0; i < 3; i++) {
         float a[64], row[64], c[3] = {0};
         uint64_t seed = 3, flops = 0;
@@ -187,18 +209,6 @@ static void check_not_finite(enum iolk_fast_format format)
         free(b.panels);
         free(b.rounded);
     }
-}
-
-static void test_not_finite_bf16(void **state)
-{
-    (void)state;
-    check_not_finite(IOLK_FAST_BF16);
-}
-
-static void test_not_finite_int8(void **state)
-{
-    (void)state;
-    check_not_finite(IOLK_FAST_INT8);
 }
 
 struct problem {
@@ -245,7 +255,7 @@ static void problem_close(struct problem *p)
 /* Element l of a row of which k0 .. k1 take part, as rounded; `values` begins at k0. */
 static double rounded(const float *values, size_t k0, size_t k1, size_t l)
 {
-    if (fast->format == IOLK_FAST_BF16) {
+    if (fast->format != IOLK_FAST_INT8) {
         return nearest(values[l - k0]);
     }
     const size_t begin = l / 32 * 32 > k0 ? l / 32 * 32 : k0,
@@ -280,13 +290,12 @@ static void fill_c(struct problem *p)
     }
 }
 
-static void check_products(enum iolk_fast_format format)
+static void check_products(void)
 {
-    static const size_t sizes[][3] = {{1, 1, 1},    {1, 48, 2},     {8, 49, 3},   {9, 47, 64},
-                                      {3, 31, 767}, {2, 97, 768},   {5, 33, 769}, {70, 50, 801},
-                                      {7, 17, 0},   {16, 130, 1601}};
+    static const size_t sizes[][3] = {{1, 1, 1},    {1, 48, 2},   {8, 49, 3},     {9, 47, 64},
+                                      {3, 31, 767}, {2, 97, 768}, {5, 33, 769},   {70, 50, 801},
+                                      {33, 96, 65}, {7, 17, 0},   {16, 130, 1601}};
     struct iolk_ops ops;
-    use_or_skip(format);
     iolk_ops_fill(iolk_isa_detect(), &ops);
     ops.fast = fast;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -320,25 +329,12 @@ static void check_products(enum iolk_fast_format format)
     }
 }
 
-static void test_products_bf16(void **state)
-{
-    (void)state;
-    check_products(IOLK_FAST_BF16);
-}
-
-static void test_products_int8(void **state)
-{
-    (void)state;
-    check_products(IOLK_FAST_INT8);
-}
-
 /* k in two slices, the second added to the first, is the whole. */
-static void check_slices(enum iolk_fast_format format)
+static void check_slices(void)
 {
     struct iolk_ops ops;
     struct problem p;
     uint64_t flops = 0;
-    use_or_skip(format);
     iolk_ops_fill(iolk_isa_detect(), &ops);
     ops.fast = fast;
     problem_open(11, 60, 301, &p);
@@ -356,17 +352,87 @@ static void check_slices(enum iolk_fast_format format)
     problem_close(&p);
 }
 
-static void test_slices_bf16(void **state)
+/* The bits of a block's step as fast.h defines them. a: a row's words of the block, b: the panel's,
+ * from the column on. */
+static float step_bf16x32(const uint32_t *a, const uint32_t *b, float c)
 {
-    (void)state;
-    check_slices(IOLK_FAST_BF16);
+    float sums[2] = {0, 0};
+    for (size_t i = 0; i < 32; i++) {
+        const uint32_t x = a[i / 2] >> (i % 2 * 16) << 16, y = b[i / 2 * IOLK_NR] >> (i % 2 * 16)
+                                                                                         << 16;
+        float values[2];
+        memcpy(&values[0], &x, sizeof x);
+        memcpy(&values[1], &y, sizeof y);
+        sums[i % 2] = fmaf(values[0], values[1], sums[i % 2]);
+    }
+    const float sum = sums[0] + sums[1];
+    return c + sum;
 }
 
-static void test_slices_int8(void **state)
+static float step_int8(const uint32_t *a, const uint32_t *b, float c)
 {
-    (void)state;
-    check_slices(IOLK_FAST_INT8);
+    int32_t sum = 0;
+    float scales[2];
+    for (size_t i = 0; i < 32; i++) {
+        const int x = (int8_t)(a[i / 4] >> (i % 4 * 8)),
+                  y = (int)(b[i / 4 * IOLK_NR] >> (i % 4 * 8) & 0xff) - 128;
+        sum += x * y;
+    }
+    memcpy(&scales[0], &a[8], sizeof *scales);
+    memcpy(&scales[1], &b[8 * IOLK_NR], sizeof *scales);
+    const float scale = scales[0] * scales[1];
+    return fmaf((float)sum, scale, c);
 }
+
+/* The same bits as the definition's, on every processor that has the instructions. */
+static void check_definition(void)
+{
+    float (*const step)(const uint32_t *, const uint32_t *, float) =
+        fast->format == IOLK_FAST_INT8 ? step_int8 : step_bf16x32;
+    struct problem p;
+    struct iolk_ops ops;
+    uint64_t flops = 0;
+    iolk_ops_fill(iolk_isa_detect(), &ops);
+    ops.fast = fast;
+    problem_open(35, 101, 200, &p);
+    fill_c(&p);
+    iol_gemm_block(&ops, p.m, p.a, p.k + 1, &p.b, NULL, p.c, p.n + 2, &flops);
+    uint32_t *row = need(row_words(p.k) * sizeof *row);
+    const size_t blocks = (p.k + fast->k - 1) / fast->k;
+    for (size_t r = 0; r < p.m; r++) {
+        fast->round(0, p.k, p.a + r * (p.k + 1), row);
+        for (size_t j = 0; j < p.n; j++) {
+            const uint32_t *column =
+                p.b.rounded + j / IOLK_NR * blocks * fast->b_rows * IOLK_NR + j % IOLK_NR;
+            float c = p.b.bias[j];
+            for (size_t i = 0; i < blocks; i++) {
+                c = step(row + i * fast->a_words, column + i * fast->b_rows * IOLK_NR, c);
+            }
+            assert_memory_equal(&c, &p.c[r * (p.n + 2) + j], sizeof c);
+        }
+    }
+    free(row);
+    problem_close(&p);
+}
+
+#define WITH_ROWS(what, format, FORMAT)                                                            \
+    static void test_##what##_##format(void **state)                                               \
+    {                                                                                              \
+        (void)state;                                                                               \
+        with_rows(IOLK_FAST_##FORMAT, check_##what);                                               \
+    }
+#define ALL_WITH_ROWS(format, FORMAT)                                                              \
+    WITH_ROWS(not_finite, format, FORMAT)                                                          \
+    WITH_ROWS(products, format, FORMAT)                                                            \
+    WITH_ROWS(slices, format, FORMAT)
+ALL_WITH_ROWS(bf16, BF16)
+ALL_WITH_ROWS(bf16x32, BF16X32)
+ALL_WITH_ROWS(int8, INT8)
+WITH_ROWS(definition, bf16x32, BF16X32)
+WITH_ROWS(definition, int8, INT8)
+WITH_ROWS(rounding_int8, int8, INT8)
+WITH_ROWS(rounding_bf16, bf16, BF16)
+WITH_ROWS(rounding_bf16, bf16x32, BF16X32)
 
 /* Without being asked for, products are exact, whatever stands beside the panels. */
 static void test_opt_in(void **state)
@@ -423,9 +489,10 @@ static void test_choice(void **state)
     assert_true(rate == 0);
     assert_int_equal(iol_arithmetic_choose("exact", &ops, mask, &found, &rate), IOL_OK);
     assert_int_equal(iol_arithmetic_choose("int4", &ops, mask, &found, &rate), IOL_E_INVAL);
-    assert_non_null(strstr(iol_error(), "found 'int4', expected exact, fast, bf16 or int8"));
-    static const char *const names[] = {"fast", "bf16", "int8"};
-    for (size_t i = 0; i < 3; i++) {
+    assert_non_null(
+        strstr(iol_error(), "found 'int4', expected exact, fast, bf16, bf16x32 or int8"));
+    static const char *const names[] = {"fast", "bf16", "bf16x32", "int8"};
+    for (size_t i = 0; i < 4; i++) {
         enum iol_status status = iol_arithmetic_choose(names[i], &ops, mask, &found, &rate);
         assert_true(status == IOL_OK ? found && rate >= 1.1 : !found && rate == 0);
         assert_true(!found || i == 0 || strcmp(found->name, names[i]) == 0);
@@ -439,11 +506,22 @@ static void test_choice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rounding_bf16),   cmocka_unit_test(test_rounding_int8),
-        cmocka_unit_test(test_not_finite_bf16), cmocka_unit_test(test_not_finite_int8),
-        cmocka_unit_test(test_products_bf16),   cmocka_unit_test(test_products_int8),
-        cmocka_unit_test(test_slices_bf16),     cmocka_unit_test(test_slices_int8),
-        cmocka_unit_test(test_opt_in),          cmocka_unit_test(test_judgement),
+        cmocka_unit_test(test_rounding_bf16_bf16),
+        cmocka_unit_test(test_rounding_bf16_bf16x32),
+        cmocka_unit_test(test_rounding_int8_int8),
+        cmocka_unit_test(test_not_finite_bf16),
+        cmocka_unit_test(test_products_bf16),
+        cmocka_unit_test(test_slices_bf16),
+        cmocka_unit_test(test_not_finite_bf16x32),
+        cmocka_unit_test(test_products_bf16x32),
+        cmocka_unit_test(test_slices_bf16x32),
+        cmocka_unit_test(test_not_finite_int8),
+        cmocka_unit_test(test_products_int8),
+        cmocka_unit_test(test_slices_int8),
+        cmocka_unit_test(test_definition_bf16x32),
+        cmocka_unit_test(test_definition_int8),
+        cmocka_unit_test(test_opt_in),
+        cmocka_unit_test(test_judgement),
         cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,10 +19,10 @@ struct iol_ctx_settings {
     size_t threads;  /* 0: as many as the process may run on */
     const char *isa; /* NULL or "auto": the newest this machine has; else a name of iol_isa_name, or
                         several, "scalar,avx2" */
-    const char *arithmetic; /* NULL or "exact"; "bf16", "int8": weight products by dot products of
-                               operands rounded so, where the processor has them and is measured to
-                               be faster with them; "fast": the first of these that is; not the bits
-                               of exact, and named in every result */
+    const char *arithmetic; /* NULL or "exact"; "bf16", "bf16x32", "int8": weight products by dot
+                               products of operands rounded so, where the processor has them and is
+                               measured to be faster with them; "fast": the first of these that is;
+                               not the bits of exact, and named in every result */
 };
 
 IOL_API void iol_ctx_settings_default(struct iol_ctx_settings *out_settings);
@@ -35,7 +35,8 @@ IOL_API IOL_NODISCARD enum iol_status iol_ctx_open(const struct iol_ctx_settings
                                                    struct iol_ctx **out_ctx);
 IOL_API void iol_ctx_close(struct iol_ctx *ctx); /* NULL-safe */
 
-/* "exact", or "fast (bf16 dot products, avx512bf16)". Owned by the context. */
+/* "exact", "fast (int8 dot products)", or, where bits depend on the kernels, "fast (bf16 dot
+ * products, avx512bf16)". Owned by the context. */
 IOL_API const char *iol_ctx_arithmetic(const struct iol_ctx *ctx);
 /* Rate of fast products over exact ones as measured when the context was opened; 0 if exact. */
 IOL_API double iol_ctx_fast_rate(const struct iol_ctx *ctx);

@@ -18,7 +18,14 @@ static uint32_t bf16_of(float x)
 /* One block of a column, `count` weights of it, the words IOLK_NR apart. */
 static void fill_bf16(const float *weights, size_t count, uint32_t *out)
 {
-    *out = bf16_of(weights[0]) | (count > 1 ? bf16_of(weights[1]) << 16 : 0);
+    for (size_t i = 0; i < count; i++) {
+        out[i / 2 * IOLK_NR] |= bf16_of(weights[i]) << (i % 2 * 16);
+    }
+}
+
+static void fill_bf16x32(const float *weights, size_t count, uint32_t *out)
+{
+    fill_bf16(weights, count, out);
 }
 
 static void fill_int8(const float *weights, size_t count, uint32_t *out)
@@ -37,7 +44,7 @@ static void fill_int8(const float *weights, size_t count, uint32_t *out)
 }
 
 static void (*const fill[])(const float *weights, size_t count, uint32_t *out) = {
-#define F(format, UPPER, k, b_rows, a_words) [IOLK_FAST_##UPPER] = fill_##format,
+#define F(format, UPPER, k, b_rows, a_words, everywhere) [IOLK_FAST_##UPPER] = fill_##format,
     IOLK_FAST_FORMATS(F)
 #undef F
 };
@@ -72,7 +79,7 @@ void iol_rounded_fill(const struct iolk_fast *f, const struct iol_packed *packed
 
 /* As in gemm.c: k walked at a time (whole blocks of either format), rows of A rounded at a time. */
 enum { WALKED = IOL_K_WALKED, ROW_BLOCK = 8 * IOLK_MR, MOST_WORDS = WALKED / 2 };
-#define F(format, UPPER, k, b_rows, a_words)                                                       \
+#define F(format, UPPER, k, b_rows, a_words, everywhere)                                                       \
     _Static_assert(WALKED % (k) == 0 && WALKED / (k) * (a_words) <= MOST_WORDS,                    \
                    "a piece is whole blocks, and a row of it fits");
 IOLK_FAST_FORMATS(F)
@@ -91,7 +98,7 @@ static void multiply(const struct iolk_ops *ops, const struct piece *x, const st
     const struct iolk_fast *f = ops->fast;
     const size_t depth = x->block1 - x->block0, ld_a = depth * f->a_words,
                  panel_words = blocks_of(f, b->k) * f->b_rows * IOLK_NR;
-    const size_t tiles = (x->rows + IOLK_MR - 1) / IOLK_MR,
+    const size_t tiles = (x->rows + f->rows - 1) / f->rows,
                  lines = depth * f->b_rows * IOLK_NR / 16;
     for (size_t p = part->panel_begin; p < panel_end; p++) {
         const uint32_t *panel = b->rounded + p * panel_words + x->block0 * f->b_rows * IOLK_NR;

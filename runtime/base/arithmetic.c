@@ -12,11 +12,12 @@
 enum { PROBE_K = 96, PROBE_CALLS = 64, PROBE_ROUNDS = 15 };
 static const double WORTH_IT = 1.1;
 
-/* A tile and a panel of ones: 18 KiB of f32, at most 9 KiB rounded, inside every L1. */
+/* Rows and a panel of ones: 36 KiB of f32 at most, 18 KiB rounded. */
 struct probe {
-    _Alignas(IOL_ALIGN) float a[IOLK_MR * PROBE_K], b[IOLK_NR * PROBE_K], c[IOLK_MR * IOLK_NR];
-    _Alignas(IOL_ALIGN) uint32_t rows[IOLK_MR * PROBE_K / 2], panel[IOLK_NR * PROBE_K / 2];
-    size_t blocks, ld_rows;
+    _Alignas(IOL_ALIGN) float a[IOLK_FAST_ROWS * PROBE_K], b[IOLK_NR * PROBE_K],
+        c[IOLK_FAST_ROWS * IOLK_NR];
+    _Alignas(IOL_ALIGN) uint32_t rows[IOLK_FAST_ROWS * PROBE_K / 2], panel[IOLK_NR * PROBE_K / 2];
+    size_t m, blocks, ld_rows;
 };
 
 static double thread_seconds(void)
@@ -30,8 +31,8 @@ static double exact_turn(const struct iolk_ops *ops, struct probe *x)
 {
     const double begin = thread_seconds();
     for (int i = 0; i < PROBE_CALLS; i++) {
-        ops->gemm_f32(IOLK_MR, IOLK_NR, PROBE_K, x->a, PROBE_K, x->b, IOLK_NR, NULL, 0, x->c,
-                      IOLK_NR, NULL);
+        ops->gemm_f32(x->m, IOLK_NR, PROBE_K, x->a, PROBE_K, x->b, IOLK_NR, NULL, 0, x->c, IOLK_NR,
+                      NULL);
     }
     return thread_seconds() - begin;
 }
@@ -40,8 +41,8 @@ static double fast_turn(const struct iolk_fast *fast, struct probe *x)
 {
     const double begin = thread_seconds();
     for (int i = 0; i < PROBE_CALLS; i++) {
-        fast->gemm(IOLK_MR, IOLK_NR, x->blocks, x->rows, x->ld_rows, x->panel, NULL, 0, x->c,
-                   IOLK_NR, NULL);
+        fast->gemm(x->m, IOLK_NR, x->blocks, x->rows, x->ld_rows, x->panel, NULL, 0, x->c, IOLK_NR,
+                   NULL);
     }
     return thread_seconds() - begin;
 }
@@ -56,9 +57,10 @@ double iol_fast_rate(const struct iolk_ops *ops, const struct iolk_fast *fast)
 {
     struct probe x;
     double rates[PROBE_ROUNDS];
+    x.m = fast->rows;
     x.blocks = PROBE_K / fast->k;
     x.ld_rows = x.blocks * fast->a_words;
-    for (size_t i = 0; i < IOLK_MR * PROBE_K; i++) {
+    for (size_t i = 0; i < (size_t)IOLK_FAST_ROWS * PROBE_K; i++) {
         x.a[i] = 1.0f;
     }
     for (size_t i = 0; i < IOLK_NR * PROBE_K; i++) {
@@ -112,24 +114,33 @@ enum iol_status iol_fast_judge(const struct iolk_fast *fast, double rate)
     return IOL_OK;
 }
 
-/* The last row of a format that runs here; NULL: none. */
-static const struct iolk_fast *newest(enum iolk_fast_format format, uint32_t mask)
+/* The last row of a format that runs here and is of use, else the fastest of them, if it is faster
+ * than what is there already. */
+static void choose_row(enum iolk_fast_format format, const struct iolk_ops *ops, uint32_t mask,
+                       const struct iolk_fast **best, double *best_rate)
 {
-    const struct iolk_fast *found = NULL, *fast;
-    for (size_t i = 0; (fast = iolk_fast_get(i)); i++) {
-        found = fast->format == format && iolk_fast_runs(fast, mask) ? fast : found;
+    size_t count = 0;
+    while (iolk_fast_get(count)) {
+        count++;
     }
-    return found;
+    while (count-- > 0 && !(*best_rate >= WORTH_IT)) {
+        const struct iolk_fast *fast = iolk_fast_get(count);
+        if (fast->format == format && iolk_fast_runs(fast, mask)) {
+            const double rate = iol_fast_rate(ops, fast);
+            if (!*best || rate > *best_rate) {
+                *best = fast;
+                *best_rate = rate;
+            }
+        }
+    }
 }
 
 enum iol_status iol_arithmetic_choose(const char *name, const struct iolk_ops *ops, uint32_t mask,
                                       const struct iolk_fast **out_fast, double *out_rate)
 {
-    static const char *const names[] = {
-#define F(format, UPPER, k, b_rows, a_words) #format,
-        IOLK_FAST_FORMATS(F)
+#define F(format, UPPER, k, b_rows, a_words, everywhere) #format,
+    static const char *const names[] = {IOLK_FAST_FORMATS(F)};
 #undef F
-    };
     enum { FORMATS = sizeof names / sizeof *names };
     const bool any = name && strcmp(name, "fast") == 0;
     bool known = any;
@@ -140,18 +151,14 @@ enum iol_status iol_arithmetic_choose(const char *name, const struct iolk_ops *o
     }
     for (int i = 0; i < FORMATS; i++) {
         const bool named = strcmp(name, names[i]) == 0;
-        const struct iolk_fast *fast = any || named ? newest((enum iolk_fast_format)i, mask) : NULL;
         known = known || named;
-        if (fast && *out_rate < WORTH_IT) {
-            const double rate = iol_fast_rate(ops, fast);
-            if (!*out_fast || rate > *out_rate) {
-                *out_fast = fast;
-                *out_rate = rate;
-            }
+        if (any || named) {
+            choose_row((enum iolk_fast_format)i, ops, mask, out_fast, out_rate);
         }
     }
     if (!known) {
-        return iol_fail(IOL_E_INVAL, "arithmetic: found '%s', expected exact, fast, bf16 or int8",
+        return iol_fail(IOL_E_INVAL,
+                        "arithmetic: found '%s', expected exact, fast, bf16, bf16x32 or int8",
                         name);
     }
     const enum iol_status status = iol_fast_judge(*out_fast, *out_rate);

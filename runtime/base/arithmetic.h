@@ -14,7 +14,7 @@ IOL_NODISCARD enum iol_status iol_fast_judge(const struct iolk_fast *fast, doubl
 
 /* The kernels of an arithmetic, NULL for exact, and their rate. name: NULL or "exact"; "fast": the
  * first format of fast.def that is of use here; or a format by its name, "bf16". Of several rows of
- * a format the last that runs counts. mask: ISAs that may be used.
+ * a format it is the last that runs and is of use. mask: ISAs that may be used.
  * Errors: IOL_E_INVAL (unknown name); as iol_fast_judge. */
 IOL_NODISCARD enum iol_status iol_arithmetic_choose(const char *name, const struct iolk_ops *ops,
                                                     uint32_t mask,

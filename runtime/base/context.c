@@ -84,7 +84,9 @@ static enum iol_status choose_arithmetic(const char *name, struct iol_ctx *ctx)
     ctx->ops.fast = fast;
     snprintf(ctx->arithmetic, sizeof ctx->arithmetic, "exact");
     if (fast) {
-        snprintf(ctx->arithmetic, sizeof ctx->arithmetic, "fast (%s, %s)", fast->text, fast->isa);
+        /* its kernels belong to the name where other ones would give other bits */
+        snprintf(ctx->arithmetic, sizeof ctx->arithmetic, "fast (%s%s%s)", fast->text,
+                 fast->everywhere ? "" : ", ", fast->everywhere ? "" : fast->isa);
     }
     return status;
 }

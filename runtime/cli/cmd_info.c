@@ -11,7 +11,7 @@ static void print_cache(const char *name, size_t bytes)
 /* The fast mode: a context says whether it is to be had here, and why not. */
 static void print_fast(const struct cli_options *options)
 {
-    static const char *const modes[] = {"fast", "bf16", "int8"};
+    static const char *const modes[] = {"fast", "bf16", "bf16x32", "int8"};
     const char *name, *text, *needs;
     struct cli_options asked = *options;
     printf("\narithmetic\n  exact      the same bits everywhere\n");
@@ -29,7 +29,6 @@ static void print_fast(const struct cli_options *options)
     for (size_t i = 0; iol_fast_get(i, &name, &text, &needs); i++) {
         printf("  %s by %s needs %s\n", text, name, needs);
     }
-    printf("  not built: AMX\n");
 }
 
 int cmd_info(const struct cli_options *options)

@@ -47,7 +47,8 @@ static const struct option_row rows[] = {
      "IOL_ISA of the environment, else auto",
      "instruction sets that kernels may use; results have the same bits"},
     {"arithmetic", 0, "MODE", OPT_TEXT, CLI_RUN | CLI_INFO, FIELD(ctx.arithmetic), "exact",
-     "exact; bf16 or int8: weight products by dot products of operands rounded so, where they are "
+     "exact; bf16, bf16x32 or int8: weight products by dot products of operands rounded so, where "
+     "they are "
      "faster; fast: the first of these that is (see info); another experiment than exact, named in "
      "its results with its error"},
     {"memory", 0, "SIZE", OPT_SIZE, CLI_RUN, FIELD(run.memory_bytes), "half of what is available",
