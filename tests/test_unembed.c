@@ -178,21 +178,37 @@ static void test_many_rows(void **state)
 }
 
 /* Against plain code: the top is sorted, holds the largest, lower index first. */
-static void test_top(void **state)
+/* Logits of many kinds: ties, ascending (each is a new largest), descending, all the same, few that
+ * are not -infinity, zeros of both signs. */
+static float logit_of(size_t kind, size_t i, uint64_t *seed)
 {
-    (void)state;
-    enum { N = 4000, COUNT = 64 };
-    static float x[N];
-    size_t index[COUNT];
-    float values[COUNT];
-    uint64_t seed = 5;
-    for (size_t i = 0; i < N; i++) {
-        x[i] = rintf(40 * uniform(&seed));
+    const float x = uniform(seed);
+    switch (kind) {
+    case 0:
+        return rintf(40 * x);
+    case 1:
+        return (float)i;
+    case 2:
+        return -(float)(i / 3);
+    case 3:
+        return 1;
+    case 4:
+        return i % 97 == 5 ? x : -INFINITY;
+    default:
+        return x > 0.9f ? x : copysignf(0, x);
     }
-    iol_logits_top(N, x, COUNT, index, values);
-    for (size_t i = 0; i < COUNT; i++) {
+}
+
+static void check_top(size_t n, const float *x, size_t count)
+{
+    enum { MOST = 300 };
+    size_t index[MOST];
+    float values[MOST];
+    iol_logits_top(n, x, count, index, values);
+    for (size_t i = 0; i < count; i++) {
         size_t before = 0; /* indices that come before index[i] in the order */
-        for (size_t j = 0; j < N; j++) {
+        assert_true(index[i] < n);
+        for (size_t j = 0; j < n; j++) {
             before += x[j] > x[index[i]] || (!(x[j] < x[index[i]]) && j < index[i]);
         }
         assert_int_equal(before, i);
@@ -200,13 +216,56 @@ static void test_top(void **state)
     }
 }
 
+static void test_top(void **state)
+{
+    (void)state;
+    enum { N = 4500 };
+    static float x[N];
+    static const size_t sizes[] = {1, 31, 64, 300, 3071, N},
+                        counts[] = {0, 1, 2, 5, 64, 127, 128, 129, 300};
+    uint64_t seed = 5;
+    for (size_t kind = 0; kind < 6; kind++) {
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+            for (size_t i = 0; i < sizes[s]; i++) {
+                x[i] = logit_of(kind, i, &seed);
+            }
+            for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+                if (counts[c] <= sizes[s]) {
+                    check_top(sizes[s], x, counts[c]);
+                }
+            }
+        }
+    }
+}
+
+/* NaN is over nothing and nothing over it: it stays where it came, and keeps out what follows. */
+static void test_top_nan(void **state)
+{
+    (void)state;
+    float x[200];
+    size_t index[3];
+    float values[3];
+    for (size_t i = 0; i < 200; i++) {
+        x[i] = (float)(i % 7);
+    }
+    x[150] = NAN;
+    iol_logits_top(200, x, 3, index, values);
+    assert_int_equal(index[0], 6);
+    assert_int_equal(index[1], 13);
+    assert_int_equal(index[2], 20);
+    x[1] = NAN;
+    iol_logits_top(200, x, 3, index, values);
+    assert_int_equal(index[0], 0);
+    assert_int_equal(index[1], 1);
+    assert_int_equal(index[2], 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_many_rows),
-        cmocka_unit_test(test_top),
+        cmocka_unit_test(test_shapes),    cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_many_rows), cmocka_unit_test(test_top),
+        cmocka_unit_test(test_top_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

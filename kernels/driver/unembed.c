@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdbool.h>
 
 /* SLEEF's FMA variants by name: equal bits on every ISA (its header declares them only where AVX2
  * is on). */
@@ -22,6 +23,7 @@ void iol_unembed_rows(const struct iolk_ops *ops, size_t m, const float *x, size
 /* Four lanes at any address. gcc 12 leaves loops of comparisons in scalar registers at -O2. */
 typedef float f32x4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t i32x4 __attribute__((vector_size(16)));
+typedef uint32_t u32x4 __attribute__((vector_size(16)));
 typedef int64_t i64x2 __attribute__((vector_size(16)));
 enum { LANES = 4, GROUP = 8 * LANES };
 
@@ -54,6 +56,18 @@ static size_t find_group(size_t i, size_t n, const float *x, float bar)
         }
     }
     return i;
+}
+
+/* Bit j: x[j] > bar, of a group. */
+static uint32_t group_over(const float *x, float bar)
+{
+    const f32x4 *lanes = lanes_at(x), bars = {bar, bar, bar, bar};
+    u32x4 bits = {1, 2, 4, 8}, over = {0};
+    for (size_t v = 0; v < GROUP / LANES; v++) {
+        over |= (u32x4)(lanes[v] > bars) & bits;
+        bits <<= LANES;
+    }
+    return over[0] | over[1] | over[2] | over[3];
 }
 
 /* Lowest index of a float that is at least `bar`; 0: none. */
@@ -165,32 +179,136 @@ static void top_put(struct top *top, size_t index, float logit)
     top->logits[at] = logit;
 }
 
+/* Logits on their way into the list, together: to put each into its place by itself costs a
+ * mispredicted branch or two. */
+enum { ROOM = 4 * GROUP };
+struct candidates {
+    size_t count, index[ROOM];
+    float logits[ROOM];
+};
+
+static void append(struct candidates *found, size_t first, size_t i, const float *x)
+{
+    found->logits[found->count] = x[i];
+    found->index[found->count] = first + i;
+    found->count++;
+}
+
+/* Descending, lower index (it came first) first on ties: each by the number of those before it. No
+ * NaN. */
+static void sort_candidates(struct candidates *found, struct candidates *out)
+{
+    for (size_t i = found->count; i % LANES; i++) {
+        found->logits[i] = -INFINITY;
+    }
+    const size_t vectors = (found->count + LANES - 1) / LANES;
+    out->count = found->count;
+    for (size_t i = 0; i < found->count; i++) {
+        const float x = found->logits[i];
+        const f32x4 own = {x, x, x, x};
+        const i32x4 lane = {0, 1, 2, 3},
+                    here = {(int)(i % LANES), (int)(i % LANES), (int)(i % LANES), (int)(i % LANES)};
+        const f32x4 mixed = lanes_at(found->logits)[i / LANES];
+        i32x4 before = -((mixed > own) | ((mixed == own) & (lane < here)));
+        for (size_t v = 0; v < i / LANES; v++) {
+            before -= lanes_at(found->logits)[v] >= own;
+        }
+        for (size_t v = i / LANES + 1; v < vectors; v++) {
+            before -= lanes_at(found->logits)[v] > own;
+        }
+        const size_t place = (size_t)(before[0] + before[1] + before[2] + before[3]);
+        out->logits[place] = x;
+        out->index[place] = found->index[i];
+    }
+}
+
+/* From the last place upwards: what is held goes before a candidate that is no larger. */
+static void top_merge(struct top *top, struct candidates *found)
+{
+    struct candidates sorted;
+    sort_candidates(found, &sorted);
+    found->count = 0;
+    size_t held = top->held, left = sorted.count, place = held + left;
+    top->held = place < top->count ? place : top->count;
+    while (left > 0) {
+        const bool up = held > 0 && sorted.logits[left - 1] > top->logits[held - 1];
+        const float logit = up ? top->logits[held - 1] : sorted.logits[left - 1];
+        const size_t index = up ? top->index[held - 1] : sorted.index[left - 1];
+        held -= up;
+        left -= !up;
+        if (--place < top->held) {
+            top->logits[place] = logit;
+            top->index[place] = index;
+        }
+    }
+}
+
+/* Something that the last of `count` logits will be over: of the maxima of so many groups at least
+ * the least is. False: the list has begun, or there are too few groups, or NaN among the first. */
+static bool find_bar(const struct top *top, size_t n, const float *x, float *out_bar)
+{
+    struct candidates maxima = {0}, sorted;
+    const size_t groups = n / GROUP < ROOM ? n / GROUP : ROOM;
+    if (top->held > 0 || groups < top->count) {
+        return false;
+    }
+    for (size_t i = 0; i < top->count; i++) {
+        if (isnan(x[i])) {
+            return false;
+        }
+    }
+    for (size_t g = 0; g < groups; g++) {
+        const f32x4 *lanes = lanes_at(x + g * GROUP);
+        f32x4 most = {-INFINITY, -INFINITY, -INFINITY, -INFINITY}, other = most;
+        for (size_t v = 0; v < GROUP / LANES; v += 2) {
+            most = larger(lanes[v], most);
+            other = larger(lanes[v + 1], other);
+        }
+        most = larger(other, most);
+        const float a = most[0] > most[1] ? most[0] : most[1],
+                    b = most[2] > most[3] ? most[2] : most[3];
+        maxima.logits[maxima.count++] = a > b ? a : b;
+    }
+    sort_candidates(&maxima, &sorted);
+    *out_bar = nextafterf(sorted.logits[top->count - 1], -INFINITY);
+    return sorted.logits[top->count - 1] > -INFINITY;
+}
+
 /* Columns first .. first + n, in ascending calls. A group without a logit over the last that is
  * held is passed by with one comparison per vector. */
 static void top_scan(struct top *top, size_t first, size_t n, const float *x)
 {
+    struct candidates found;
     size_t i = 0;
+    float least;
     if (!top->count) {
         return;
     }
-    for (; i < n && top->held < top->count; i++) {
-        top_put(top, first + i, x[i]);
-    }
-    for (;;) {
-        float least = top->logits[top->held - 1];
-        i = find_group(i, n, x, least);
-        if (n - i < GROUP) {
-            break;
+    if (!find_bar(top, n, x, &least)) {
+        for (; i < n && top->held < top->count; i++) {
+            top_put(top, first + i, x[i]);
         }
-        for (const size_t end = i + GROUP; i < end; i++) {
-            if (x[i] > least) {
-                top_put(top, first + i, x[i]);
-                least = top->logits[top->held - 1];
+        least = top->logits[top->held - 1];
+    }
+    found.count = 0;
+    while (i < n) {
+        i = find_group(i, n, x, least);
+        if (n - i >= GROUP) {
+            for (uint32_t over = group_over(x + i, least); over; over &= over - 1) {
+                append(&found, first, i + (size_t)__builtin_ctz(over), x);
+            }
+            i += GROUP;
+        } else {
+            for (; i < n; i++) {
+                if (x[i] > least) {
+                    append(&found, first, i, x);
+                }
             }
         }
-    }
-    for (; i < n; i++) {
-        top_put(top, first + i, x[i]);
+        if (found.count > ROOM - GROUP || i == n) {
+            top_merge(top, &found);
+            least = top->held == top->count ? top->logits[top->held - 1] : least;
+        }
     }
 }
 
