@@ -15,12 +15,15 @@
  * gelu_erf: h = x / 2; y = fma(h, erf(x / sqrt(2)), h).
  * silu_mul: gate / (1 + exp(-gate)), rounded, times up. */
 #define ACTIVATIONS(v)                                                                             \
+    static inline v v##_gelu_exponent(v x)                                                         \
+    {                                                                                              \
+        const v t = v##_limit(x, v##_set1(10.3f));                                                 \
+        v p = v##_fma(v##_set1(0.044715f), v##_mul(t, t), v##_set1(1.0f));                         \
+        return v##_mul(v##_mul(t, p), v##_set1(-1.5957691216f));                                   \
+    }                                                                                              \
     static inline v v##_gelu_tanh(v x)                                                             \
     {                                                                                              \
-        const v one = v##_set1(1.0f), t = v##_limit(x, v##_set1(10.3f));                           \
-        v p = v##_fma(v##_set1(0.044715f), v##_mul(t, t), one);                                    \
-        v w = v##_mul(v##_mul(t, p), v##_set1(-1.5957691216f));                                    \
-        return v##_div(x, v##_add(one, v##_exp_within(w)));                                        \
+        return v##_div(x, v##_add(v##_set1(1.0f), v##_exp_within(v##_gelu_exponent(x))));          \
     }                                                                                              \
     static inline v v##_gelu_erf(v x)                                                              \
     {                                                                                              \
@@ -37,6 +40,54 @@ ACTIVATIONS(f32x16)
 ACTIVATIONS(f32x32)
 #ifdef IOLK_ONE_REGISTER
 ACTIVATIONS(f32x64)
+
+/* Sixty-four quotients x / below that are still to be divided, multiplied by `times` if that is not
+ * NULL, and stored at y. A division holds its port for six cycles and its result for seventeen:
+ * four at the end of a chain leave the ports idle. Here each waits for the next exp and goes
+ * between two of its steps. */
+struct quotients {
+    f32x64 x, below;
+    const float *times;
+    float *y;
+};
+
+static inline __attribute__((always_inline)) void divide(f32x16 x, f32x16 below, const float *times,
+                                                         float *y)
+{
+    const f32x16 z = f32x16_div_here(x, below);
+    f32x16_store(y, times ? f32x16_mul(z, f32x16_load(times)) : z);
+}
+
+/* x / (1 + e^w), w in -104..100; `before`, unless it is NULL, is finished on the way. */
+static inline __attribute__((always_inline)) struct quotients
+quotients_of(f32x64 x, f32x64 w, const float *times, float *y, const struct quotients *before)
+{
+    const float *factor = before ? before->times : NULL, *next = factor ? factor + IOLK_WIDE : NULL;
+    if (before) {
+        divide(before->x.lo.lo, before->below.lo.lo, factor, before->y);
+    }
+    const f32x64 q = f32x64_exp_power(w);
+    if (before) {
+        divide(before->x.lo.hi, before->below.lo.hi, factor ? factor + IOLK_LANES : NULL,
+               before->y + IOLK_LANES);
+    }
+    const f32x64 s = f32x64_exp_reduced(w, q);
+    if (before) {
+        divide(before->x.hi.lo, before->below.hi.lo, next, before->y + IOLK_WIDE);
+    }
+    const f32x64 e = f32x64_exp_rest(s);
+    if (before) {
+        divide(before->x.hi.hi, before->below.hi.hi, next ? next + IOLK_LANES : NULL,
+               before->y + IOLK_WIDE + IOLK_LANES);
+    }
+    return (struct quotients){x, f32x64_add(f32x64_set1(1.0f), f32x64_ldexp(e, q)), times, y};
+}
+
+static inline __attribute__((always_inline)) void finish(const struct quotients *last)
+{
+    f32x64 z = f32x64_div(last->x, last->below);
+    f32x64_store(last->y, last->times ? f32x64_mul(z, f32x64_load(last->times)) : z);
+}
 #endif
 
 #undef ACTIVATIONS

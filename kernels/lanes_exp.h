@@ -13,11 +13,16 @@
  * IOLK_EXP(op): a lane operation of the vocabulary in scalar/lanes_scalar.h; IOLK_EXP_LANES: its
  * type. */
 #define C(value) IOLK_EXP(set1)(value)
-/* e^(x - q ln 2). */
-static inline IOLK_EXP_LANES IOLK_EXP(exp_rest)(IOLK_EXP_LANES x, IOLK_EXP_LANES q)
+/* x - q ln 2. */
+static inline IOLK_EXP_LANES IOLK_EXP(exp_reduced)(IOLK_EXP_LANES x, IOLK_EXP_LANES q)
 {
     IOLK_EXP_LANES s = IOLK_EXP(fma)(q, C(-0.693145751953125f), x);
-    s = IOLK_EXP(fma)(q, C(-1.428606765330187e-06f), s);
+    return IOLK_EXP(fma)(q, C(-1.428606765330187e-06f), s);
+}
+
+/* e^s, s between -ln 2 / 2 and ln 2 / 2. */
+static inline IOLK_EXP_LANES IOLK_EXP(exp_rest)(IOLK_EXP_LANES s)
+{
     IOLK_EXP_LANES p = C(0.000198527617612853646f);
     p = IOLK_EXP(fma)(p, s, C(0.00139304355252534151f));
     p = IOLK_EXP(fma)(p, s, C(0.00833336077630519867f));
@@ -36,12 +41,17 @@ static inline IOLK_EXP_LANES IOLK_EXP(exp_power)(IOLK_EXP_LANES x)
 static inline IOLK_EXP_LANES IOLK_EXP(exp_within)(IOLK_EXP_LANES x)
 {
     const IOLK_EXP_LANES q = IOLK_EXP(exp_power)(x);
-    return IOLK_EXP(ldexp)(IOLK_EXP(exp_rest)(x, q), q);
+    return IOLK_EXP(ldexp)(IOLK_EXP(exp_rest)(IOLK_EXP(exp_reduced)(x, q)), q);
+}
+
+static inline IOLK_EXP_LANES IOLK_EXP(exp_limited)(IOLK_EXP_LANES x)
+{
+    return IOLK_EXP(min)(C(100.0f), IOLK_EXP(max)(C(-104.0f), x));
 }
 
 static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
 {
-    return IOLK_EXP(exp_within)(IOLK_EXP(min)(C(100.0f), IOLK_EXP(max)(C(-104.0f), x)));
+    return IOLK_EXP(exp_within)(IOLK_EXP(exp_limited)(x));
 }
 
 #ifndef IOLK_ONE_LANE
@@ -50,7 +60,7 @@ static inline IOLK_EXP_LANES IOLK_EXP(exp_below)(IOLK_EXP_LANES x)
 {
     x = IOLK_EXP(max)(C(-104.0f), x);
     const IOLK_EXP_LANES q = IOLK_EXP(exp_power)(x);
-    return IOLK_EXP(ldexp_below)(IOLK_EXP(exp_rest)(x, q), q);
+    return IOLK_EXP(ldexp_below)(IOLK_EXP(exp_rest)(IOLK_EXP(exp_reduced)(x, q)), q);
 }
 #endif
 #undef C

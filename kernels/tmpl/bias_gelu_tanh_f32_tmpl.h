@@ -8,9 +8,14 @@ void IOLK_NAME(size_t m, size_t n, const float *x, size_t ld_x, const float *bia
     for (size_t r = 0; r < m; r++, x += ld_x, y += ld_y) {
         size_t i = 0;
 #ifdef IOLK_ONE_REGISTER
-        for (; n - i >= IOLK_WIDEST; i += IOLK_WIDEST) {
-            f32x64 sum = f32x64_add(f32x64_load(x + i), f32x64_load(bias + i));
-            f32x64_store(y + i, f32x64_gelu_tanh(sum));
+        if (n >= IOLK_WIDEST) {
+            f32x64 all = f32x64_add(f32x64_load(x), f32x64_load(bias));
+            struct quotients part = quotients_of(all, f32x64_gelu_exponent(all), NULL, y, NULL);
+            for (i = IOLK_WIDEST; n - i >= IOLK_WIDEST; i += IOLK_WIDEST) {
+                all = f32x64_add(f32x64_load(x + i), f32x64_load(bias + i));
+                part = quotients_of(all, f32x64_gelu_exponent(all), NULL, y + i, &part);
+            }
+            finish(&part);
         }
 #endif
         for (; n - i >= IOLK_WIDE; i += IOLK_WIDE) {

@@ -1,12 +1,19 @@
-/* gelu_tanh: the tanh form of GELU. Every block is read before it is written, so y may be x. */
+/* gelu_tanh: the tanh form of GELU. Every block is read before it or a later one
+ * is written, so y may be x. */
 #include "../lanes_activation.h"
 
 void IOLK_NAME(size_t n, const float *x, float *y)
 {
     size_t i = 0;
 #ifdef IOLK_ONE_REGISTER
-    for (; n - i >= IOLK_WIDEST; i += IOLK_WIDEST) {
-        f32x64_store(y + i, f32x64_gelu_tanh(f32x64_load(x + i)));
+    if (n >= IOLK_WIDEST) {
+        f32x64 all = f32x64_load(x);
+        struct quotients part = quotients_of(all, f32x64_gelu_exponent(all), NULL, y, NULL);
+        for (i = IOLK_WIDEST; n - i >= IOLK_WIDEST; i += IOLK_WIDEST) {
+            all = f32x64_load(x + i);
+            part = quotients_of(all, f32x64_gelu_exponent(all), NULL, y + i, &part);
+        }
+        finish(&part);
     }
 #endif
     for (; n - i >= IOLK_WIDE; i += IOLK_WIDE) {

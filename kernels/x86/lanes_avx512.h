@@ -81,6 +81,13 @@ static inline f32x16 f32x16_div(f32x16 a, f32x16 b)
     return _mm512_div_ps(a, b);
 }
 
+/* As an instruction, which the compiler leaves where it is written. */
+static inline f32x16 f32x16_div_here(f32x16 a, f32x16 b)
+{
+    __asm__ volatile("vdivps %1, %0, %0" : "+v"(a) : "v"(b));
+    return a;
+}
+
 static inline f32x16 f32x16_fma(f32x16 a, f32x16 b, f32x16 c)
 {
     return _mm512_fmadd_ps(a, b, c);
