@@ -125,12 +125,31 @@ static bool panel_by_panel(const struct call *x)
            x->m <= rows_in_l2(x->ops, x->depth, IOL_K_WALKED);
 }
 
+/* In how many pieces k is walked. A single tile uses no weight twice and walks each panel from end
+ * to end. Few rows that fetch into a large L2, panel by panel, take shorter pieces: the next one is
+ * fetched a shorter way ahead, which memory answers faster. Below sixteen rows, where memory or L2
+ * binds anyway, two of them fit into L1, so that the second tile reads its weights there; more rows
+ * would pay more for C than that brings. */
+static size_t pieces_of_k(const struct call *x)
+{
+    enum { FEW = 2 * IOLK_MR };
+    const size_t l1_steps = x->ops->l1_bytes / (IOLK_NR * sizeof(float));
+    const bool near = panel_by_panel(x) && iol_large_l2(x->ops) && l1_steps >= FEW;
+    if (near && x->m < FEW) {
+        const size_t steps = l1_steps / 2, pieces = (x->depth + steps / 2) / steps;
+        return pieces > 1 ? pieces : 1;
+    }
+    if (x->m <= IOLK_MR || x->depth <= IOL_K_WALKED) {
+        return 1;
+    }
+    const size_t steps = near && l1_steps < IOL_K_WALKED ? l1_steps : IOL_K_WALKED;
+    return (x->depth + steps - 1) / steps;
+}
+
 /* Some panels: block by block of rows; for each, a slice of k of every panel. */
 static void walk_panels(const struct call *x, size_t panel, size_t panel_end, const float *after)
 {
-    /* A single tile uses no weight twice and walks each panel from end to end. */
-    const bool cut = x->m > IOLK_MR && x->depth > IOL_K_WALKED;
-    const size_t k_blocks = cut ? (x->depth + IOL_K_WALKED - 1) / IOL_K_WALKED : 1;
+    const size_t k_blocks = pieces_of_k(x);
     const size_t piece = x->depth / k_blocks, fit = rows_in_l2(x->ops, piece, piece),
                  most = fit < LEAST_ROWS ? LEAST_ROWS : fit, row_blocks = (x->m + most - 1) / most;
     const float *first = x->b->panels + (panel * x->b->k + x->k_begin) * IOLK_NR;
