@@ -67,7 +67,7 @@ static void add(struct attention_cell *cell, struct cell_run *run, enum measure 
 /* Seconds of a call by so many threads, after those that are not timed. */
 static double our_turn(struct cell_run *run, struct iol_team *team, size_t clock_threads)
 {
-    const double until = team ? iol_seconds() + bench_warm_seconds : 0;
+    const double until = iol_seconds() + bench_warm_seconds;
     run->call.team = team;
     do {
         attention_run(&run->call);
@@ -92,6 +92,7 @@ static bool one_round(struct attention_cell *cell, struct cell_run *run, struct 
     if (!bench_await_processors(cell->threads)) {
         return false;
     }
+    bench_ramp_up(isa, 1);
     before = bench_peak_sample(isa, 1, 2e-4);
     one = ours = our_turn(run, NULL, cell->threads);
     if (cell->threads == 1) {

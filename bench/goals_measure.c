@@ -128,6 +128,7 @@ static void one_round(struct cell_run *run, const struct gemm_cell *cell, size_t
         if (!c->peer) {
             continue;
         }
+        bench_ramp_up(bench_machine()->isa, cell->threads);
         double before = bench_peak_sample(bench_machine()->isa, cell->threads, peak_seconds);
         bench_samples_add(&c->seconds, turn(c, run, cell, c->calls) / (double)c->calls);
         if (c == &run->contenders[PEER_iolaus]) {

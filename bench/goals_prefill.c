@@ -153,6 +153,7 @@ static bool open_contenders(struct run *run, const char *folder)
 static double our_turn(struct run *run)
 {
     const enum iolk_isa isa = bench_machine()->isa;
+    bench_ramp_up(isa, run->threads);
     double before = bench_peak_sample(isa, run->threads, 1e-3);
     if (run->threads > 1) {
         bench_settle();

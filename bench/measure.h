@@ -25,9 +25,10 @@ double bench_clock(size_t threads);
 /* Seconds that one reading of it takes (processor time: a system call). A span of n readings after
  * the first lasts that much longer, n times, than what was timed. */
 double bench_clock_cost(size_t threads);
-/* So long, and at least one call, does everybody run untimed before a turn on several threads:
- * threads that slept are awake, and their share of the data is in their own caches. */
-static const double bench_warm_seconds = 3e-4;
+/* So long, and at least one call, does everybody run untimed before a turn on several threads (of
+ * attention and in the Python process on one, too): threads that slept are awake, their share of
+ * the data is in their own caches, and the clock has risen (bench_ramp_up). */
+static const double bench_warm_seconds = 1e-3;
 
 /* Processor seconds that other processes have used, or the host of a virtual machine has taken
  * away, since the machine started; 0 where /proc/stat is not there. */
@@ -36,6 +37,11 @@ double bench_foreign_seconds(void);
 /* f32 FMA rate of `threads` threads now, FLOP/s: independent chains in registers for about
  * `seconds`; no kernel of ours is involved. 0 where this architecture has no such loop. */
 double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds);
+
+/* FMAs on `threads` threads for a millisecond, before a turn: the clock of a core that begins with
+ * wide vectors rises step by step (Intel Xeon model 207: 2.5 to 3.0 GHz in 1.5 ms), and a sample of
+ * the peak on the way up would be too low for the turn that follows it. */
+void bench_ramp_up(enum iolk_isa isa, size_t threads);
 /* How many processors `threads` threads have now: their FMA rate over that of one. A host may put
  * the processors of a virtual machine on one core, and no clock in it shows that. `threads` where
  * this architecture has no such loop. */

@@ -108,6 +108,11 @@ double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds)
     return sum;
 }
 
+void bench_ramp_up(enum iolk_isa isa, size_t threads)
+{
+    (void)bench_peak_sample(isa, threads, 1e-3);
+}
+
 double bench_processors(size_t threads)
 {
     const enum iolk_isa isa = bench_machine()->isa;

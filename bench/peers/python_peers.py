@@ -29,7 +29,7 @@ import os
 import sys
 import time
 
-WARM_SECONDS = 3e-4  # bench_warm_seconds of measure.h
+WARM_SECONDS = 1e-3  # bench_warm_seconds of measure.h
 THREADS = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 THREADS.add_argument("--threads", type=int, default=1, help="most threads that will be asked for [%(default)s]")
 
@@ -59,14 +59,16 @@ def fill(seed, *shape):
 
 
 def seconds(run, calls, threads, warm=True):
-    """Of these calls, after untimed ones if `warm`: one, with several threads as many as take WARM_SECONDS.
-    The clock is bench_clock's."""
+    """Of these calls, after untimed ones for WARM_SECONDS, one at least; or, unless `warm`, after so many seconds of
+    matrix products (bench_ramp_up). The clock is bench_clock's."""
     clock = time.thread_time if threads == 1 else time.perf_counter
-    if warm:
-        until = time.perf_counter() + WARM_SECONDS
-        run()
-        while threads > 1 and time.perf_counter() < until:
-            run()
+    if not warm:
+        square = torch.ones(256, 256)
+    until = time.perf_counter() + WARM_SECONDS
+    while True:
+        run() if warm else torch.mm(square, square)
+        if time.perf_counter() >= until:
+            break
     begin = clock()
     for _ in range(calls):
         run()
