@@ -15,10 +15,10 @@ bool goal_wanted(const struct goal_options *options, const char *id)
     if (!options->only) {
         return true;
     }
-    size_t length = strlen(id);
     for (const char *at = options->only; *at;
          at += strcspn(at, ",") + (at[strcspn(at, ",")] != 0)) {
-        if (strcspn(at, ",") == length && strncmp(at, id, length) == 0) {
+        const size_t length = strcspn(at, ",");
+        if (length > 0 && strncmp(at, id, length) == 0) {
             return true;
         }
     }
@@ -172,6 +172,13 @@ int bench_goals(int argc, char **argv)
     qsort(report.lines, report.count, sizeof *report.lines, by_order);
     for (size_t i = 0; i < report.count; i++) {
         puts(report.lines[i].text);
+    }
+    if (options.only && report.count == 0) {
+        fprintf(stderr,
+                "iolaus_bench: --only: found '%s', expected goals of bench/README.md, as K1a,K3 "
+                "(a beginning names all goals that begin so)\n",
+                options.only);
+        return 2;
     }
     if (report.wrong) {
         printf("error: a result is not what it should be (see above)\n");
