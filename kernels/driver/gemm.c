@@ -60,8 +60,10 @@ void iol_packed_row(const struct iol_packed *packed, size_t j, float *out_row)
     }
 }
 
-enum { LEAST_ROWS = 4 * IOLK_MR };     /* of a block of rows */
-enum { FAR_HALVES = 3, FAR_ROWS = 6 }; /* weights of so many halves of L2 are far */
+enum { LEAST_ROWS = 4 * IOLK_MR }; /* of a block of rows */
+/* Weights three times as large as L2 are far: nothing of them stays there, of a half of them, where
+ * two threads share them, neither. */
+enum { FAR_L2S = 3, FAR_ROWS = 6 };
 
 /* One piece: rows of one block, columns k0 .. k1 of A, some panels. */
 struct piece {
@@ -78,9 +80,8 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
 {
     const size_t lines = (x->k1 - x->k0) * IOLK_NR / 16;
     /* Weights that a large L2 cannot hold, and those of which nothing stays there. */
-    const size_t half_l2 = ops->l2_bytes / 2 / sizeof(float),
-                 halves = iol_large_l2(ops) ? b->n * b->k / half_l2 : 0;
-    const bool beyond_l2 = halves > 1, far = halves >= FAR_HALVES;
+    const size_t l2s = iol_large_l2(ops) ? b->n * b->k / (ops->l2_bytes / sizeof(float)) : 0;
+    const bool beyond_l2 = l2s > 0, far = l2s >= FAR_L2S;
     for (size_t p = x->panel; p < x->panel_end; p++) {
         const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
         const float *bias = b->bias && !no_bias ? b->bias + p * IOLK_NR : NULL;
