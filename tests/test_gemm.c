@@ -179,9 +179,10 @@ static void check_product(const struct iolk_ops *ops, size_t m, size_t n, size_t
 
 static void test_driver(void **state)
 {
-    static const size_t rows[] = {1, 7, 8, 9, 12, 100};
-    static const size_t shapes[][2] = {{1, 1},   {47, 2},   {48, 100}, {49, 7},
-                                       {97, 33}, {130, 64}, {50, 769}, {5, 1601}};
+    static const size_t rows[] = {1, 7, 8, 9, 12, 20, 100};
+    static const size_t shapes[][2] = {{1, 1},    {47, 2},   {48, 100}, {49, 7},   {97, 33},
+                                       {130, 64}, {50, 769}, {5, 1601}, {50, 769}, {5, 1601}};
+    enum { LARGE_L2 = 8 }; /* from this shape on: k in short pieces */
     (void)state;
     for (unsigned isa = 0; isa < IOLK_ISA_COUNT; isa++) {
         struct iolk_ops ops;
@@ -192,6 +193,10 @@ static void test_driver(void **state)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             ops.l2_bytes = s % 2 ? 0 : (size_t)1 << 20; /* 0: blocks of 32 rows */
             ops.l1_bytes = s % 3 ? (size_t)32 << 10 : (size_t)48 << 10;
+            if (s >= LARGE_L2) {
+                ops.l2_bytes = (size_t)2 << 20;
+                ops.l1_bytes = (size_t)48 << 10;
+            }
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
                 size_t m = rows[r], n = shapes[s][0], k = shapes[s][1];
                 if (m * n * k > 400000) {
