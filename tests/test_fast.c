@@ -71,6 +71,7 @@ static size_t row_words(size_t k)
 /* Whether all but the tiles of `row` is there. */
 static bool can_be_emulated(const struct iolk_fast *row)
 {
+#if defined(__x86_64__)
     const uint32_t mask = iolk_isa_detect();
     bool bf16 = false;
     const struct iolk_fast *other;
@@ -79,6 +80,10 @@ static bool can_be_emulated(const struct iolk_fast *row)
     }
     return strstr(row->needs, "amx_tile") && (mask >> IOLK_ISA_AVX512 & 1U) &&
            (row->format == IOLK_FAST_INT8 || bf16) && amx_emulate();
+#else
+    (void)row;
+    return false;
+#endif
 }
 
 /* check() with each row of a format that runs here. */
