@@ -38,9 +38,9 @@ double bench_foreign_seconds(void);
  * `seconds`; no kernel of ours is involved. 0 where this architecture has no such loop. */
 double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds);
 
-/* FMAs on `threads` threads for a millisecond, before a turn: the clock of a core that begins with
- * wide vectors rises step by step (Intel Xeon model 207: 2.5 to 3.0 GHz in 1.5 ms), and a sample of
- * the peak on the way up would be too low for the turn that follows it. */
+/* FMAs on `threads` threads for bench_warm_seconds, before a turn: the clock of a core that begins
+ * with wide vectors rises step by step (Intel Xeon model 207: 2.5 to 3.0 GHz in 1.5 ms), and a
+ * sample of the peak on the way up would be too low for the turn that follows it. */
 void bench_ramp_up(enum iolk_isa isa, size_t threads);
 /* How many processors `threads` threads have now: their FMA rate over that of one. A host may put
  * the processors of a virtual machine on one core, and no clock in it shows that. `threads` where

@@ -110,7 +110,7 @@ double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds)
 
 void bench_ramp_up(enum iolk_isa isa, size_t threads)
 {
-    (void)bench_peak_sample(isa, threads, 1e-3);
+    (void)bench_peak_sample(isa, threads, bench_warm_seconds);
 }
 
 double bench_processors(size_t threads)

@@ -63,6 +63,15 @@ static double nearest_int8(const float *block, size_t count, float x)
 /* The kernels under test. */
 static const struct iolk_fast *fast;
 
+/* The newest ISA's ops with them. */
+static struct iolk_ops fast_ops(void)
+{
+    struct iolk_ops ops;
+    iolk_ops_fill(iolk_isa_detect(), &ops);
+    ops.fast = fast;
+    return ops;
+}
+
 static size_t row_words(size_t k)
 {
     return (k + fast->k - 1) / fast->k * fast->a_words;
@@ -194,9 +203,7 @@ static void check_not_finite(void)
         float a[64], row[64], c[3] = {0};
         uint64_t seed = 3, flops = 0;
         struct iol_packed b = {.n = 3, .k = 64};
-        struct iolk_ops ops;
-        iolk_ops_fill(iolk_isa_detect(), &ops);
-        ops.fast = fast;
+        const struct iolk_ops ops = fast_ops();
         b.panels = need(iol_packed_floats(3, 64) * sizeof(float));
         b.rounded = need(iol_rounded_words(fast, 3, 64) * sizeof(uint32_t));
         for (size_t j = 0; j < 64; j++) {
@@ -300,9 +307,7 @@ static void check_products(void)
     static const size_t sizes[][3] = {{1, 1, 1},    {1, 48, 2},   {8, 49, 3},     {9, 47, 64},
                                       {3, 31, 767}, {2, 97, 768}, {5, 33, 769},   {70, 50, 801},
                                       {33, 96, 65}, {7, 17, 0},   {16, 130, 1601}};
-    struct iolk_ops ops;
-    iolk_ops_fill(iolk_isa_detect(), &ops);
-    ops.fast = fast;
+    const struct iolk_ops ops = fast_ops();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct problem p;
         uint64_t flops = 0;
@@ -337,11 +342,9 @@ static void check_products(void)
 /* k in two slices, the second added to the first, is the whole. */
 static void check_slices(void)
 {
-    struct iolk_ops ops;
+    const struct iolk_ops ops = fast_ops();
     struct problem p;
     uint64_t flops = 0;
-    iolk_ops_fill(iolk_isa_detect(), &ops);
-    ops.fast = fast;
     problem_open(11, 60, 301, &p);
     float *whole = need(p.m * (p.n + 2) * sizeof(float));
     iol_gemm_block(&ops, p.m, p.a, p.k + 1, &p.b, NULL, whole, p.n + 2, &flops);
@@ -395,10 +398,8 @@ static void check_definition(void)
     float (*const step)(const uint32_t *, const uint32_t *, float) =
         fast->format == IOLK_FAST_INT8 ? step_int8 : step_bf16x32;
     struct problem p;
-    struct iolk_ops ops;
+    const struct iolk_ops ops = fast_ops();
     uint64_t flops = 0;
-    iolk_ops_fill(iolk_isa_detect(), &ops);
-    ops.fast = fast;
     problem_open(35, 101, 200, &p);
     fill_c(&p);
     iol_gemm_block(&ops, p.m, p.a, p.k + 1, &p.b, NULL, p.c, p.n + 2, &flops);

@@ -177,7 +177,6 @@ static void test_many_rows(void **state)
     problem_close(&p);
 }
 
-/* Against plain code: the top is sorted, holds the largest, lower index first. */
 /* Logits of many kinds: ties, ascending (each is a new largest), descending, all the same, few that
  * are not -infinity, zeros of both signs. */
 static float logit_of(size_t kind, size_t i, uint64_t *seed)
@@ -199,6 +198,7 @@ static float logit_of(size_t kind, size_t i, uint64_t *seed)
     }
 }
 
+/* Against plain code: the top is sorted, holds the largest, lower index first. */
 static void check_top(size_t n, const float *x, size_t count)
 {
     enum { MOST = 300 };

@@ -77,7 +77,7 @@ void iol_rounded_fill(const struct iolk_fast *f, const struct iol_packed *packed
     }
 }
 
-/* As in gemm.c: k walked at a time (whole blocks of either format), rows of A rounded at a time. */
+/* As in gemm.c: k walked at a time (whole blocks of every format), rows of A rounded at a time. */
 enum { WALKED = IOL_K_WALKED, ROW_BLOCK = 8 * IOLK_MR, MOST_WORDS = WALKED / 2 };
 #define F(format, UPPER, k, b_rows, a_words, everywhere)                                           \
     _Static_assert(WALKED % (k) == 0 && WALKED / (k) * (a_words) <= MOST_WORDS,                    \

@@ -166,10 +166,7 @@ struct top {
 
 static void top_put(struct top *top, size_t index, float logit)
 {
-    if (top->held == top->count && !(logit > top->logits[top->held - 1])) {
-        return;
-    }
-    size_t at = top->held < top->count ? top->held++ : top->held - 1;
+    size_t at = top->held++;
     while (at > 0 && logit > top->logits[at - 1]) {
         top->index[at] = top->index[at - 1];
         top->logits[at] = top->logits[at - 1];

@@ -56,8 +56,8 @@ typedef void iolk_round_fast_fn(size_t lead, size_t n, const float *restrict x,
 struct iolk_fast {
     enum iolk_fast_format format;
     size_t k, b_rows, a_words; /* of the format */
-    int everywhere;
-    size_t rows; /* of one call, at most */
+    int everywhere;            /* the same bits on every processor */
+    size_t rows;               /* of one call, at most */
     iolk_gemm_fast_fn *gemm;
     iolk_round_fast_fn *round;
     const char *name, *isa, *needs, *text; /* "bf16", "avx512bf16", what a processor must have, what

@@ -79,13 +79,7 @@ static inline __attribute__((always_inline)) void run(const size_t m, const stru
     ROWS8(START)
     size_t l = 0;
     while (pairs - l >= UNROLL) {
-        for (size_t i = t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
-            if (t->into_l2) {
-                _mm_prefetch(ahead, _MM_HINT_T1);
-            } else {
-                _mm_prefetch(ahead, _MM_HINT_T0);
-            }
-        }
+        ahead = fetch_lines(ahead, t->ahead_end, t->rate, t->into_l2);
         STEP STEP STEP STEP
     }
     while (l < pairs) {

@@ -10,7 +10,6 @@
  * is computed twice. The tiles of A are loaded in turns, 0 1, 1 0, 0 1, so that a block takes seven
  * loads for six products. Absent columns are computed (panels are filled with zeros) and go through
  * a buffer. */
-#include "columns_avx512.h"
 #include "fast.h"
 #include "tiles_amx.h"
 
@@ -54,13 +53,7 @@ static inline __attribute__((always_inline)) void run(const bool two, const stru
         START(5, 1, 2)
     }
     for (size_t i = 0; i < w->blocks; i++, b += BLOCK_WORDS * IOLK_NR) {
-        for (size_t j = w->rate; j && ahead < w->ahead_end; j--, ahead += LINE) {
-            if (w->into_l2) {
-                _mm_prefetch(ahead, _MM_HINT_T1);
-            } else {
-                _mm_prefetch(ahead, _MM_HINT_T0);
-            }
-        }
+        ahead = fetch_lines(ahead, w->ahead_end, w->rate, w->into_l2);
         LOAD_A(0);
         LOAD_B(0);
         TILE_DOT_BF16(0, 6, 7);
@@ -99,27 +92,6 @@ static void run_half(const struct work *w)
 static void run_both(const struct work *w)
 {
     run(true, w);
-}
-
-/* Rows of n columns, the others zeros, into rows of IOLK_NR. */
-static void widen_rows(size_t m, size_t n, const float *from, size_t ld, float *out)
-{
-    for (size_t r = 0; r < m; r++) {
-        for (size_t v = 0; v < 3; v++) {
-            _mm512_store_ps(out + r * IOLK_NR + v * LANES,
-                            _mm512_maskz_loadu_ps(present(n, v), from + r * ld + v * LANES));
-        }
-    }
-}
-
-static void narrow_rows(size_t m, size_t n, const float *from, float *out, size_t ld)
-{
-    for (size_t r = 0; r < m; r++) {
-        for (size_t v = 0; v < 3; v++) {
-            _mm512_mask_storeu_ps(out + r * ld + v * LANES, present(n, v),
-                                  _mm512_load_ps(from + r * IOLK_NR + v * LANES));
-        }
-    }
 }
 
 void iolk_gemm_bf16x32dot_amxbf16(size_t m, size_t n, size_t blocks, const uint32_t *a, size_t ld_a,

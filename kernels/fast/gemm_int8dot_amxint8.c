@@ -7,7 +7,6 @@
  *
  * A's bytes are signed, B's are q + 128 (fast.h); A's correction joins the sums on their way. What
  * is summed in f32 and in what order is as in gemm_int8dot_avx512vnni: the same bits. */
-#include "columns_avx512.h"
 #include "fast.h"
 #include "int8_blocks.h"
 #include "tiles_amx.h"
@@ -79,22 +78,10 @@ void iolk_gemm_int8dot_amxint8(size_t m, size_t n, size_t blocks, const uint32_t
         shapes.bytes[t] = t == 3 ? SCALE * WORD : LINE;
         shapes.rows[t] = (uint8_t)(t <= 3 ? m : SCALE);
     }
-    for (size_t r = 0; r < m; r++) {
-        for (size_t v = 0; v < 3; v++) {
-            const __mmask16 there = init ? present(n, v) : 0;
-            _mm512_store_ps(sums.c + r * IOLK_NR + v * LANES,
-                            _mm512_maskz_loadu_ps(there, init + r * ld_init + v * LANES));
-        }
-    }
+    widen_rows(m, n, init, ld_init, sums.c);
     TILE_SHAPES(&shapes);
     for (size_t i = 0; i <= blocks; i++) {
-        for (size_t j = rate; j && ahead < end; j--, ahead += LINE) {
-            if (into_l2) {
-                _mm_prefetch(ahead, _MM_HINT_T1);
-            } else {
-                _mm_prefetch(ahead, _MM_HINT_T0);
-            }
-        }
+        ahead = fetch_lines(ahead, end, rate, into_l2);
         if (i < blocks) {
             multiply(a + i * A_WORDS, ld_a, b + i * B_WORDS, sums.of_block[i % 2]);
         }
@@ -104,10 +91,5 @@ void iolk_gemm_int8dot_amxint8(size_t m, size_t n, size_t blocks, const uint32_t
         }
     }
     TILE_RELEASE();
-    for (size_t r = 0; r < m; r++) {
-        for (size_t v = 0; v < 3; v++) {
-            _mm512_mask_storeu_ps(c + r * ld_c + v * LANES, present(n, v),
-                                  _mm512_load_ps(sums.c + r * IOLK_NR + v * LANES));
-        }
-    }
+    narrow_rows(m, n, sums.c, c, ld_c);
 }

@@ -92,13 +92,7 @@ static inline __attribute__((always_inline)) void run(const size_t m, const stru
     }
     ROWS4(START)
     for (size_t i = 0; i < t->blocks; i++) {
-        for (size_t j = t->rate; j && ahead < t->ahead_end; j--, ahead += LINE) {
-            if (t->into_l2) {
-                _mm_prefetch(ahead, _MM_HINT_T1);
-            } else {
-                _mm_prefetch(ahead, _MM_HINT_T0);
-            }
-        }
+        ahead = fetch_lines(ahead, t->ahead_end, t->rate, t->into_l2);
         ROWS4(CORRECT)
 #pragma GCC unroll 8
         for (size_t l = 0; l < SCALE; l++, b += IOLK_NR) {

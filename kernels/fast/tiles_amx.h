@@ -5,6 +5,9 @@
 
 #include <stdint.h>
 
+#include "columns_avx512.h"
+#include "ops.h"
+
 enum { TILE_ROWS = 16 }; /* of 64 bytes */
 
 /* The memory format of ldtilecfg, palette 1 (Intel SDM, volume 1, chapter 18). */
@@ -29,5 +32,27 @@ struct tile_shapes {
     __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::: "memory")
 #define TILE_DOT_INT8(c, a, b)                                                                     \
     __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::: "memory")
+
+/* Rows of n columns, the others zeros (from NULL: all), into rows of IOLK_NR, and back. */
+static inline void widen_rows(size_t m, size_t n, const float *from, size_t ld, float *out)
+{
+    for (size_t r = 0; r < m; r++) {
+        for (size_t v = 0; v < 3; v++) {
+            const __m512 x = from ? _mm512_maskz_loadu_ps(present(n, v), from + r * ld + v * LANES)
+                                  : _mm512_setzero_ps();
+            _mm512_store_ps(out + r * IOLK_NR + v * LANES, x);
+        }
+    }
+}
+
+static inline void narrow_rows(size_t m, size_t n, const float *from, float *out, size_t ld)
+{
+    for (size_t r = 0; r < m; r++) {
+        for (size_t v = 0; v < 3; v++) {
+            _mm512_mask_storeu_ps(out + r * ld + v * LANES, present(n, v),
+                                  _mm512_load_ps(from + r * IOLK_NR + v * LANES));
+        }
+    }
+}
 
 #endif
