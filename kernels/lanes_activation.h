@@ -51,35 +51,29 @@ struct quotients {
     float *y;
 };
 
-static inline __attribute__((always_inline)) void divide(f32x16 x, f32x16 below, const float *times,
-                                                         float *y)
+/* Sixteen of them, number `part`, if there are any. */
+static inline __attribute__((always_inline)) void divide(const struct quotients *q,
+                                                         const size_t part)
 {
-    const f32x16 z = f32x16_div_here(x, below);
-    f32x16_store(y, times ? f32x16_mul(z, f32x16_load(times)) : z);
+    if (q) {
+        const f32x32 x = part < 2 ? q->x.lo : q->x.hi, below = part < 2 ? q->below.lo : q->below.hi;
+        const f32x16 z = f32x16_div_here(part % 2 ? x.hi : x.lo, part % 2 ? below.hi : below.lo);
+        const size_t at = part * IOLK_LANES;
+        f32x16_store(q->y + at, q->times ? f32x16_mul(z, f32x16_load(q->times + at)) : z);
+    }
 }
 
 /* x / (1 + e^w), w in -104..100; `before`, unless it is NULL, is finished on the way. */
 static inline __attribute__((always_inline)) struct quotients
 quotients_of(f32x64 x, f32x64 w, const float *times, float *y, const struct quotients *before)
 {
-    const float *factor = before ? before->times : NULL, *next = factor ? factor + IOLK_WIDE : NULL;
-    if (before) {
-        divide(before->x.lo.lo, before->below.lo.lo, factor, before->y);
-    }
+    divide(before, 0);
     const f32x64 q = f32x64_exp_power(w);
-    if (before) {
-        divide(before->x.lo.hi, before->below.lo.hi, factor ? factor + IOLK_LANES : NULL,
-               before->y + IOLK_LANES);
-    }
+    divide(before, 1);
     const f32x64 s = f32x64_exp_reduced(w, q);
-    if (before) {
-        divide(before->x.hi.lo, before->below.hi.lo, next, before->y + IOLK_WIDE);
-    }
+    divide(before, 2);
     const f32x64 e = f32x64_exp_rest(s);
-    if (before) {
-        divide(before->x.hi.hi, before->below.hi.hi, next ? next + IOLK_LANES : NULL,
-               before->y + IOLK_WIDE + IOLK_LANES);
-    }
+    divide(before, 3);
     return (struct quotients){x, f32x64_add(f32x64_set1(1.0f), f32x64_ldexp(e, q)), times, y};
 }
 
