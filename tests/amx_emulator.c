@@ -143,23 +143,6 @@ static void dot_bf16(unsigned c, unsigned a, unsigned b)
     }
 }
 
-/* Signed bytes of a, unsigned ones of b. */
-static void dot_int8(unsigned c, unsigned a, unsigned b)
-{
-    for (size_t m = 0; m < state.shapes.rows[c]; m++) {
-        for (size_t n = 0; n < state.shapes.bytes[c] / 4; n++) {
-            int32_t sum;
-            memcpy(&sum, &state.tile[c][m][4 * n], sizeof sum);
-            for (size_t k = 0; k < state.shapes.rows[b]; k++) {
-                for (size_t i = 0; i < 4; i++) {
-                    sum += (int8_t)state.tile[a][m][4 * k + i] * state.tile[b][k][4 * n + i];
-                }
-            }
-            memcpy(&state.tile[c][m][4 * n], &sum, sizeof sum);
-        }
-    }
-}
-
 /* Shapes that palette 1 allows. */
 static bool configure(const unsigned char *memory)
 {
@@ -205,10 +188,6 @@ static bool carry_out(const struct instruction *i)
     const bool product = i->mode == REGISTER && configured && fits(i->reg, i->rm, i->vvvv);
     if (product && i->opcode == 0x5c && i->prefix == PF3) { /* tdpbf16ps */
         dot_bf16(i->reg, i->rm, i->vvvv);
-        return true;
-    }
-    if (product && i->opcode == 0x5e && i->prefix == PF3) { /* tdpbsud */
-        dot_int8(i->reg, i->rm, i->vvvv);
         return true;
     }
     return false;

@@ -17,11 +17,11 @@ import sys
 # Operands of full-width FMAs, per ISA (AT&T syntax on x86).
 WIDE = {"avx2": (r"^vfn?m(add|sub)\d*p[sd]$", r"%ymm"), "avx512": (r"^vfn?m(add|sub)\d*p[sd]$", r"%zmm"),
         "avx512bf16": (r"^vdpbf16ps$", r"%zmm"), "avx512vnni": (r"^vpdpbusd$", r"%zmm"),
-        "amxbf16": (r"^tdpbf16ps$", r"%tmm"), "amxint8": (r"^(tdpbsud|vfmadd\d*ps)$", r"%[tz]mm"),
+        "amxbf16": (r"^tdpbf16ps$", r"%tmm"),
         "neon": (r"^fml[as]$", r"v\d+\.(4s|2d)"), "neonbf16": (r"^bfdot$", r"v\d+\.4s"), "neondot": (r"^sdot$", r"v\d+\.4s")}
 # Functions named *_by_halves read memory by half registers on purpose.
 HALF = {"avx512": r"%ymm"}
-FMA = r"^(vfn?m(add|sub)\d*[ps][sd]|vdpbf16ps|vpdpbusd|tdpbf16ps|tdpbsud|fn?m(add|sub)|fml[as]|bfdot|sdot)$"
+FMA = r"^(vfn?m(add|sub)\d*[ps][sd]|vdpbf16ps|vpdpbusd|tdpbf16ps|fn?m(add|sub)|fml[as]|bfdot|sdot)$"
 SCALAR_FMA = r"^(vfn?m(add|sub)\d*s[sd]|fn?m(add|sub))$"
 VECTOR = r"%[xyz]mm\d|\b[qv]\d+\b"
 # Ops other than gemm whose loops are FMAs of vectors. (chains is scalar on purpose where it is no transposition.)

@@ -87,8 +87,7 @@ static bool can_be_emulated(const struct iolk_fast *row)
     for (size_t i = 0; (other = iolk_fast_get(i)); i++) {
         bf16 = bf16 || (other->format == IOLK_FAST_BF16 && iolk_fast_runs(other, mask));
     }
-    return strstr(row->needs, "amx_tile") && (mask >> IOLK_ISA_AVX512 & 1U) &&
-           (row->format == IOLK_FAST_INT8 || bf16) && amx_emulate();
+    return strstr(row->needs, "amx_tile") && bf16 && amx_emulate();
 #else
     (void)row;
     return false;

@@ -77,10 +77,12 @@ void iol_rounded_fill(const struct iolk_fast *f, const struct iol_packed *packed
     }
 }
 
-/* As in gemm.c: k walked at a time (whole blocks of every format), rows of A rounded at a time. */
+/* As in gemm.c: k walked at a time (whole blocks of every format), rows of A rounded at a time
+ * where a kernel takes fewer. */
 enum { WALKED = IOL_K_WALKED, ROW_BLOCK = 8 * IOLK_MR, MOST_WORDS = WALKED / 2 };
 #define F(format, UPPER, k, b_rows, a_words, everywhere)                                           \
-    _Static_assert(WALKED % (k) == 0 && WALKED / (k) * (a_words) <= MOST_WORDS,                    \
+    _Static_assert((int)ROW_BLOCK <= (int)IOLK_FAST_ROWS && WALKED % (k) == 0 &&                   \
+                       WALKED / (k) * (a_words) <= MOST_WORDS,                                     \
                    "a piece is whole blocks, and a row of it fits");
 IOLK_FAST_FORMATS(F)
 #undef F
@@ -122,14 +124,15 @@ void iol_gemm_rounded(const struct iolk_ops *ops, size_t m, const float *a, size
                       size_t ld_c)
 {
     const struct iolk_fast *f = ops->fast;
-    alignas(64) uint32_t rounded[ROW_BLOCK * MOST_WORDS];
+    alignas(64) uint32_t rounded[IOLK_FAST_ROWS * MOST_WORDS];
     const size_t k_begin = part->k_begin, k_end = part->k_end ? part->k_end : b->k;
     const size_t panels = (b->n + IOLK_NR - 1) / IOLK_NR,
                  panel_end = part->panel_end ? part->panel_end : panels;
     const size_t first = k_begin / f->k, depth = blocks_of(f, k_end) - first,
                  walked = WALKED / f->k;
     const size_t pieces = depth > walked ? (depth + walked - 1) / walked : 1;
-    const size_t row_blocks = (m + ROW_BLOCK - 1) / ROW_BLOCK;
+    const size_t at_once = f->rows > ROW_BLOCK ? f->rows : ROW_BLOCK,
+                 row_blocks = (m + at_once - 1) / at_once;
     assert(k_begin <= k_end && k_end <= b->k && panel_end <= panels && b->rounded);
     for (size_t i = 0; i < row_blocks; i++) {
         const size_t row = m * i / row_blocks, rows = m * (i + 1) / row_blocks - row;

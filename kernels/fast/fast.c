@@ -67,7 +67,7 @@ static bool has(const char *name, size_t length)
         unsigned subleaf, reg, bit; /* of leaf 7 */
     } flags[] = {{"avx512f", 0, EBX, 16},  {"avx512dq", 0, EBX, 17},    {"avx512bw", 0, EBX, 30},
                  {"avx512vl", 0, EBX, 31}, {"avx512_vnni", 0, ECX, 11}, {"avx512_bf16", 1, EAX, 5},
-                 {"amx_bf16", 0, EDX, 22}, {"amx_tile", 0, EDX, 24},    {"amx_int8", 0, EDX, 25}};
+                 {"amx_bf16", 0, EDX, 22}, {"amx_tile", 0, EDX, 24}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         unsigned most, r[4];
         if (strlen(flags[i].name) == length && memcmp(flags[i].name, name, length) == 0) {

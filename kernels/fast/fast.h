@@ -14,20 +14,23 @@
  * of IOLK_NR words of a panel and a_words words of a row of A; whether its bits are the same on
  * every processor.
  *
- * bf16     c += a[2l] * w[2l] + a[2l + 1] * w[2l + 1], products exact, additions in f32, denormals
- *          taken as zero. A word is two bf16, that of the even k in the low half. What the
- * processor does first is its own: bits differ between processors. bf16x32  the same words. Each
- * block is summed from zero, even k in one chain of FMAs, odd k in another; c += the sum of the two
- * (AMX; Intel SDM, TDPBF16PS). int8     x is s * q, s = max |x| of the block / 127, q nearest to x
- * * (127 / max |x|). A block of products is summed exactly, S, then c = fma(S, s_a * s_w, c): the
- * same bits on every processor. B: 8 rows of words of four (q + 128), ascending k from the low
- * byte, and a row of s_w A: 8 words of four q, s_a, and -128 times the sum of the q */
+ * bf16: c += a[2l] * w[2l] + a[2l + 1] * w[2l + 1], products exact, additions in f32, denormals
+ * taken as zero. A word is two bf16, that of the even k in the low half. What the processor does
+ * first is its own: bits differ between processors.
+ *
+ * bf16x32: the same words. Each block is summed from zero, even k in one chain of FMAs, odd k in
+ * another; c += the sum of the two (AMX; Intel SDM, TDPBF16PS).
+ *
+ * int8: x is s * q, s = max |x| of the block / 127, q nearest to x * (127 / max |x|). A block of
+ * products is summed exactly, S, then c = fma(S, s_a * s_w, c): the same bits on every processor.
+ * B: 8 rows of words of four (q + 128), ascending k from the low byte, and a row of s_w.
+ * A: 8 words of four q, s_a, and -128 times the sum of the q. */
 #define IOLK_FAST_FORMATS(F)                                                                       \
     F(bf16, BF16, 2, 1, 1, 0)                                                                      \
     F(bf16x32, BF16X32, 32, 16, 16, 0)                                                             \
     F(int8, INT8, 32, 9, 10, 1)
 
-enum { IOLK_FAST_ROWS = 32 }; /* at most, of any row of fast.def */
+enum { IOLK_FAST_ROWS = 256 }; /* at most, of any row of fast.def */
 
 enum iolk_fast_format {
 #define F(format, UPPER, k, b_rows, a_words, everywhere) IOLK_FAST_##UPPER,

@@ -27,6 +27,8 @@ struct work {
     const char *ahead, *ahead_end;
     size_t rate; /* lines prefetched every block */
     bool into_l2;
+    const float *next; /* rows of C that are due next, ld_next apart */
+    size_t ld_next, next_rate;
 };
 
 #define START(c, half, vector)                                                                     \
@@ -44,6 +46,7 @@ static inline __attribute__((always_inline)) void run(const bool two, const stru
 {
     const uint32_t *b = w->b;
     const char *ahead = w->ahead;
+    const float *next = w->next;
     START(0, 0, 0)
     START(1, 0, 1)
     START(2, 0, 2)
@@ -54,6 +57,11 @@ static inline __attribute__((always_inline)) void run(const bool two, const stru
     }
     for (size_t i = 0; i < w->blocks; i++, b += BLOCK_WORDS * IOLK_NR) {
         ahead = fetch_lines(ahead, w->ahead_end, w->rate, w->into_l2);
+        for (size_t r = 0; r < w->next_rate; r++, next += w->ld_next) {
+            __builtin_prefetch(next, 1);
+            __builtin_prefetch(next + LANES, 1);
+            __builtin_prefetch(next + 2 * LANES, 1);
+        }
         LOAD_A(0);
         LOAD_B(0);
         TILE_DOT_BF16(0, 6, 7);
@@ -94,51 +102,82 @@ static void run_both(const struct work *w)
     run(true, w);
 }
 
-void iolk_gemm_bf16x32dot_amxbf16(size_t m, size_t n, size_t blocks, const uint32_t *a, size_t ld_a,
-                                  const uint32_t *b, const float *init, size_t ld_init, float *c,
-                                  size_t ld_c, const struct iolk_fetch *fetch)
+/* Rows of one block of C, in shapes that are set. */
+static void multiply(size_t m, size_t n, const struct work *shared, const float *init,
+                     size_t ld_init, float *c, size_t ld_c)
 {
-    assert(m >= 1 && m <= (size_t)2 * TILE_ROWS && n >= 1 && n <= IOLK_NR);
-    assert(m == 1 || (ld_a >= blocks * BLOCK_WORDS && ld_c >= n));
     const bool two = m > TILE_ROWS, whole = n == IOLK_NR;
-    const size_t height = two ? (m + 1) / 2 : m, second = m - height;
-    const size_t lines = fetch && fetch->at ? fetch->lines : 0;
-    const char *ahead = lines ? fetch->at : NULL;
+    const size_t second = two ? m / 2 : 0; /* the row where the lower half begins */
     alignas(LINE) float edge[2 * TILE_ROWS * IOLK_NR];
-    alignas(LINE) struct tile_shapes shapes = {.palette = 1};
-    for (size_t t = 0; t < 8; t++) {
-        shapes.bytes[t] = LINE;
-        shapes.rows[t] = (uint8_t)(t < 7 ? height : TILE_ROWS);
-    }
+    struct work w = *shared;
     if (!whole && init) {
         widen_rows(m, n, init, ld_init, edge);
         init = edge;
         ld_init = IOLK_NR;
     }
     float *to = whole ? c : edge;
-    const size_t ld_to = whole ? ld_c : IOLK_NR;
-    const struct work w = {
-        .blocks = blocks,
-        .ld_a = ld_a,
-        .ld_from = ld_init,
-        .ld_to = ld_to,
-        .a = {a, a + second * ld_a},
-        .b = b,
-        .from = {init, init ? init + second * ld_init : NULL},
-        .to = {to, to + second * ld_to},
-        .ahead = ahead,
-        .ahead_end = ahead ? ahead + lines * LINE : NULL,
-        .rate = blocks ? (lines + blocks - 1) / blocks : 0,
-        .into_l2 = fetch && fetch->into_l2,
-    };
-    TILE_SHAPES(&shapes);
+    w.ld_from = ld_init;
+    w.ld_to = whole ? ld_c : IOLK_NR;
+    w.a[1] = w.a[0] + second * w.ld_a;
+    w.from[0] = init;
+    w.from[1] = init ? init + second * ld_init : NULL;
+    w.to[0] = to;
+    w.to[1] = to + second * w.ld_to;
     if (two) {
         run_both(&w);
     } else {
         run_half(&w);
     }
-    TILE_RELEASE();
     if (!whole) {
         narrow_rows(m, n, edge, c, ld_c);
     }
+}
+
+/* Sets the tiles' shapes takes as long as two of the products above and more: once for all blocks
+ * of the same height. */
+static void set_shapes(size_t height)
+{
+    alignas(LINE) struct tile_shapes shapes = {.palette = 1};
+    for (size_t t = 0; t < 8; t++) {
+        shapes.bytes[t] = LINE;
+        shapes.rows[t] = (uint8_t)(t < 7 ? height : TILE_ROWS);
+    }
+    TILE_SHAPES(&shapes);
+}
+
+void iolk_gemm_bf16x32dot_amxbf16(size_t m, size_t n, size_t blocks, const uint32_t *a, size_t ld_a,
+                                  const uint32_t *b, const float *init, size_t ld_init, float *c,
+                                  size_t ld_c, const struct iolk_fetch *fetch)
+{
+    enum { TALL = 2 * TILE_ROWS };
+    assert(m >= 1 && m <= IOLK_FAST_ROWS && n >= 1 && n <= IOLK_NR);
+    assert(m == 1 || (ld_a >= blocks * BLOCK_WORDS && ld_c >= n));
+    const size_t parts = (m + TALL - 1) / TALL, turns = blocks * parts;
+    const size_t lines = fetch && fetch->at ? fetch->lines : 0,
+                 rate = turns ? (lines + turns - 1) / turns : 0;
+    const char *const ahead = lines ? fetch->at : NULL, *const end =
+                                                            lines ? ahead + lines * LINE : NULL;
+    size_t height = 0;
+    for (size_t i = 0; i < parts; i++) {
+        const size_t row = m * i / parts, rows = m * (i + 1) / parts - row,
+                     needed = rows > TILE_ROWS ? (rows + 1) / 2 : rows;
+        if (height != needed) {
+            height = needed;
+            set_shapes(height);
+        }
+        const size_t at = rate * blocks * i;
+        const struct work w = {.blocks = blocks,
+                               .ld_a = ld_a,
+                               .a = {a + row * ld_a},
+                               .b = b,
+                               .ahead = at < lines ? ahead + at * LINE : end,
+                               .ahead_end = end,
+                               .rate = rate,
+                               .next = i + 1 < parts ? c + (row + rows) * ld_c : c + IOLK_NR,
+                               .ld_next = ld_c,
+                               .next_rate = blocks ? (rows + blocks - 1) / blocks : 0,
+                               .into_l2 = fetch && fetch->into_l2};
+        multiply(rows, n, &w, init ? init + row * ld_init : NULL, ld_init, c + row * ld_c, ld_c);
+    }
+    TILE_RELEASE();
 }

@@ -27,11 +27,9 @@ struct tile_shapes {
 #define TILE_STORE(t, to, stride)                                                                  \
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"(to), "r"((uint64_t)(stride))        \
                      : "memory")
-/* Tile c += a * b: floats of pairs of bf16; int32 of fours of bytes, a's signed, b's unsigned. */
+/* Tile c += a * b: floats of pairs of bf16. */
 #define TILE_DOT_BF16(c, a, b)                                                                     \
     __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::: "memory")
-#define TILE_DOT_INT8(c, a, b)                                                                     \
-    __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::: "memory")
 
 /* Rows of n columns, the others zeros (from NULL: all), into rows of IOLK_NR, and back. */
 static inline void widen_rows(size_t m, size_t n, const float *from, size_t ld, float *out)

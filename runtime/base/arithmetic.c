@@ -9,10 +9,10 @@
 #include "base/base.h"
 #include "iolaus/context.h"
 
-enum { PROBE_K = 96, PROBE_CALLS = 64, PROBE_ROUNDS = 15 };
+enum { PROBE_K = 96, PROBE_ROWS = 64 * IOLK_MR, PROBE_ROUNDS = 15 };
 static const double WORTH_IT = 1.1;
 
-/* Rows and a panel of ones: 36 KiB of f32 at most, 18 KiB rounded. */
+/* Rows and a panel of ones; each turn multiplies PROBE_ROWS of them, some at a time. */
 struct probe {
     _Alignas(IOL_ALIGN) float a[IOLK_FAST_ROWS * PROBE_K], b[IOLK_NR * PROBE_K],
         c[IOLK_FAST_ROWS * IOLK_NR];
@@ -30,7 +30,7 @@ static double thread_seconds(void)
 static double exact_turn(const struct iolk_ops *ops, struct probe *x)
 {
     const double begin = thread_seconds();
-    for (int i = 0; i < PROBE_CALLS; i++) {
+    for (size_t i = 0; i < PROBE_ROWS / x->m; i++) {
         ops->gemm_f32(x->m, IOLK_NR, PROBE_K, x->a, PROBE_K, x->b, IOLK_NR, NULL, 0, x->c, IOLK_NR,
                       NULL);
     }
@@ -40,7 +40,7 @@ static double exact_turn(const struct iolk_ops *ops, struct probe *x)
 static double fast_turn(const struct iolk_fast *fast, struct probe *x)
 {
     const double begin = thread_seconds();
-    for (int i = 0; i < PROBE_CALLS; i++) {
+    for (size_t i = 0; i < PROBE_ROWS / x->m; i++) {
         fast->gemm(x->m, IOLK_NR, x->blocks, x->rows, x->ld_rows, x->panel, NULL, 0, x->c, IOLK_NR,
                    NULL);
     }
