@@ -27,6 +27,8 @@ struct iolk_fetch {
     const void *at;
     size_t lines;
     int into_l2; /* 0: through L1. Of B itself: L1's misses are few; loads may be shaped by that */
+    size_t streams; /* 2 and more: fetch the lines as so many equal parts, from each a few in turn,
+                       which memory answers faster than one after the other */
 };
 enum { IOLK_STREAM_AHEAD = 1536 };
 

@@ -65,6 +65,11 @@ enum { LEAST_ROWS = 4 * IOLK_MR }; /* of a block of rows */
  * two threads share them, neither. */
 enum { FAR_L2S = 3, FAR_ROWS = 6 };
 
+/* Up to 32 rows wait for weights that come from memory: those are fetched into a large L2 as
+ * several streams, each of a page and a half at least. A processor looks ahead within a page only,
+ * and of several pages further in all: from memory 16 rows are 1.25 times as fast. */
+enum { STREAM_LINES = 96, MOST_STREAMS = 8 };
+
 /* One piece: rows of one block, columns k0 .. k1 of A, some panels. */
 struct piece {
     size_t rows, k0, k1; /* k relative to the packed matrix */
@@ -93,6 +98,10 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         const float *next = p + 1 < x->panel_end ? panel + IOLK_NR * b->k : x->after;
         struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, lines);
         fetch.into_l2 |= single && far && x->rows >= FAR_ROWS;
+        if (!single && x->rows <= LEAST_ROWS && iol_large_l2(ops)) {
+            fetch.streams =
+                lines / STREAM_LINES < MOST_STREAMS ? lines / STREAM_LINES : MOST_STREAMS;
+        }
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         float *c = x->c + (p - x->panel) * IOLK_NR;
         ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,

@@ -73,7 +73,8 @@ static inline struct iolk_fetch iol_fetch(const struct iolk_ops *ops, size_t row
                                           size_t lines)
 {
     const int large_l2 = at && iol_large_l2(ops);
-    return (struct iolk_fetch){at, lines, large_l2 || (iol_small_l1(ops) && rows < 24)};
+    return (struct iolk_fetch){
+        .at = at, .lines = lines, .into_l2 = large_l2 || (iol_small_l1(ops) && rows < 24)};
 }
 
 /* C = A * B^T (+ bias), one FMA chain per output in ascending k, single-threaded.

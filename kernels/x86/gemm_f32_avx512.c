@@ -11,6 +11,7 @@
     }
 #define BODIES(m)                                                                                  \
     BODY(m, 48, 3, WHOLE, AHEAD)                                                                   \
+    BODY(m, 48_streams, 3, WHOLE, STREAMS)                                                         \
     BODY(m, 48_own, 3, WHOLE, OWN_L1)                                                              \
     BODY(m, 16_masked, 1, MASKED, AHEAD)                                                           \
     BODY(m, 32_masked, 2, MASKED, AHEAD)                                                           \
@@ -20,19 +21,27 @@
     BODY(m, 40_by_halves, 3, HALF, NOTHING)
 HEIGHTS(BODIES)
 
-/* Of each height: a whole panel; the same that fetches B; up to 16, 32, 48 columns; 8, 24, 40. */
-enum { PANEL, PANEL_OWN, SOME_VECTORS, SOME_BY_HALVES = SOME_VECTORS + 3, WIDTHS = 8 };
+/* Of each height: a whole panel; the same that fetches several streams, that fetches B; up to 16,
+ * 32, 48 columns; 8, 24, 40. */
+enum {
+    PANEL,
+    PANEL_STREAMS,
+    PANEL_OWN,
+    SOME_VECTORS,
+    SOME_BY_HALVES = SOME_VECTORS + 3,
+    WIDTHS = 9
+};
 #define ROW_OF_TABLE(m)                                                                            \
-    {tile_##m##x48,           tile_##m##x48_own,      tile_##m##x16_masked,                        \
-     tile_##m##x32_masked,    tile_##m##x48_masked,   tile_##m##x8_by_halves,                      \
-     tile_##m##x24_by_halves, tile_##m##x40_by_halves},
+    {tile_##m##x48,          tile_##m##x48_streams,   tile_##m##x48_own,                           \
+     tile_##m##x16_masked,   tile_##m##x32_masked,    tile_##m##x48_masked,                        \
+     tile_##m##x8_by_halves, tile_##m##x24_by_halves, tile_##m##x40_by_halves},
 static void (*const bodies[IOLK_MR][WIDTHS])(struct tiles *) = {HEIGHTS(ROW_OF_TABLE)};
 
-static size_t width_of(size_t n, bool own)
+static size_t width_of(size_t n, enum source source)
 {
     const size_t vectors = (n + LANES - 1) / LANES;
     if (n == IOLK_NR) {
-        return own ? PANEL_OWN : PANEL;
+        return source == OWN_L1 ? PANEL_OWN : source == STREAMS ? PANEL_STREAMS : PANEL;
     }
     return (vectors * LANES - n >= LANES / 2 ? SOME_BY_HALVES : SOME_VECTORS) + vectors - 1;
 }
@@ -182,6 +191,9 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
      * by step, and evenly: memory that has nothing to do for a while is short of time later. */
     const size_t rate = turns ? (lines + turns - 1) / turns : 0;
     const bool often = rate >= UNROLL - 1;
+    const size_t streams = lines ? fetch->streams : 0;
+    const ptrdiff_t rate_bytes = (ptrdiff_t)(rate * LINE),
+                    stream_bytes = streams > 1 ? (ptrdiff_t)(lines / streams * LINE) : 0;
     struct tiles t = {
         .k = k,
         .ld_a = ld_a,
@@ -197,6 +209,9 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         .ahead = ahead,
         .ahead_end = lines ? ahead + lines * LINE : ahead,
         .into_l2 = into_l2,
+        .streams_end = streams > 1 ? ahead + (ptrdiff_t)streams * stream_bytes : ahead,
+        .to_next = stream_bytes - rate_bytes,
+        .to_first = rate_bytes - (ptrdiff_t)streams * stream_bytes,
         .rate = {often ? (rate + 3) / UNROLL : rate, often ? (rate + 1) / UNROLL : 0,
                  often ? (rate + 2) / UNROLL : 0, often ? rate / UNROLL : 0},
     };
@@ -214,7 +229,9 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         own_l2_bodies[m - OWN_L2_ROWS](&t);
         return;
     }
-    const size_t width = width_of(n, own && ld_b == IOLK_NR);
+    const size_t width = width_of(n, streams > 1              ? STREAMS
+                                     : own && ld_b == IOLK_NR ? OWN_L1
+                                                              : AHEAD);
     if (taller) {
         t.count = taller;
         t.rest = count - taller;

@@ -31,7 +31,11 @@ struct tiles {
     const char *ahead_end;
     size_t rate[UNROLL];
     bool into_l2;
-    const float *factor; /* of a triangle: one for each row */
+    /* Every UNROLL steps from the next stream, which is `to_next` bytes further on; what would be
+     * past the last one, from the first again. */
+    const char *streams_end;
+    ptrdiff_t to_next, to_first; /* bytes */
+    const float *factor;         /* of a triangle: one for each row */
 };
 
 /* Every height of a tile; every row of one. */
@@ -73,9 +77,9 @@ static inline __attribute__((always_inline)) void touch_row(const float *c, cons
  * here on. */
 #define IN_MEMORY() __asm__ volatile("" : : : "memory")
 
-/* What a body fetches: what *t says; B itself, further on, with nothing to count, through L1 or
- * into L2. */
-enum source { NOTHING, AHEAD, OWN_L1, OWN_L2 };
+/* What a body fetches: what *t says, from one place or from several in turn; B itself, further on,
+ * with nothing to count, through L1 or into L2. */
+enum source { NOTHING, AHEAD, STREAMS, OWN_L1, OWN_L2 };
 
 static inline __attribute__((always_inline)) void touch_own(const float *b, const size_t vectors,
                                                             const enum source source)
@@ -87,6 +91,13 @@ static inline __attribute__((always_inline)) void touch_own(const float *b, cons
             _mm_prefetch((const char *)(b + IOLK_STREAM_AHEAD + LANES * v), _MM_HINT_T1);
         }
     }
+}
+
+static inline __attribute__((always_inline)) const char *next_stream(const struct tiles *t,
+                                                                     const char *ahead)
+{
+    ahead += t->to_next;
+    return __builtin_expect(ahead >= t->streams_end, 0) ? ahead + t->to_first : ahead;
 }
 
 /* All but t are constants in every caller: what they exclude is not compiled. triangle: row r has r
@@ -226,7 +237,8 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
         STEP_FROM(r + 1, r)                                                                        \
     }
 #define FETCH(lines)                                                                               \
-    for (size_t i = source == AHEAD ? lines : 0; i && ahead < t->ahead_end; i--, ahead += LINE) {  \
+    for (size_t i = source == AHEAD || source == STREAMS ? lines : 0; i && ahead < t->ahead_end;   \
+         i--, ahead += LINE) {                                                                     \
         if (t->into_l2) {                                                                          \
             _mm_prefetch(ahead, _MM_HINT_T1);                                                      \
         } else {                                                                                   \
@@ -283,6 +295,9 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
             STEP(2)
             FETCH(t->rate[3])
             STEP(3)
+            if (source == STREAMS) {
+                ahead = next_stream(t, ahead);
+            }
         }
         for (; left; left--, a0++, a3++) {
             STEP(0)
