@@ -49,6 +49,25 @@ OP(gemm, f32) = {{"m", "n", "k"},
                  gemm_flops,
                  gemm_bytes};
 
+static void panels_call(any_fn *fn, const size_t *s, float *const *p)
+{
+    CALL(panels, f32)
+    (s[0], s[1], s[2], p[0], s[2], p[1], s[2] * IOLK_NR, NULL, 0, p[2], s[1] * IOLK_NR);
+}
+static double panels_flops(const size_t *s)
+{
+    return 2.0 * (double)(s[0] * s[1] * IOLK_NR * s[2]);
+}
+static double panels_bytes(const size_t *s)
+{
+    return 4.0 * (double)(s[0] * s[2] + s[1] * IOLK_NR * (s[2] + s[0]));
+}
+OP(panels, f32) = {{"m", "panels", "k"},
+                   {{1, 8, 96}, {2, 4, 192}, {4, 2, 384}},
+                   panels_call,
+                   panels_flops,
+                   panels_bytes};
+
 /* Arrays: 4 is any panel. */
 static double widened_flops(const size_t *s)
 {

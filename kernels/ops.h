@@ -43,6 +43,14 @@ typedef void iolk_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size
                               const float *b, size_t ld_b, const float *init, size_t ld_init,
                               float *c, size_t ld_c, const struct iolk_fetch *fetch);
 
+/* The same for few rows and whole panels (n = 48 panels), which may be read side by side:
+ *   m 1..IOLK_SIDE_MR rows, m * panels at most IOLK_MR; k >= 0
+ *   b: a packed panel; the next ones panel_floats floats apart      A, init, C: as above */
+enum { IOLK_SIDE_MR = 4 };
+typedef void iolk_panels_f32_fn(size_t m, size_t panels, size_t k, const float *a, size_t ld_a,
+                                const float *b, size_t panel_floats, const float *init,
+                                size_t ld_init, float *c, size_t ld_c);
+
 /* The kernels below fetch their own stream so many bytes ahead: narrow weights pass faster than the
  * processor's prefetcher follows. The first ones are the caller's to fetch. */
 enum { IOLK_PANEL_AHEAD = 4096 };
@@ -160,6 +168,7 @@ typedef double iolk_kl_f64_fn(size_t n, const float *x, double lse_x, const floa
 /* O(op, dtype): every op, in the order of the table. */
 #define IOLK_OPS(O)                                                                                \
     O(gemm, f32)                                                                                   \
+    O(panels, f32)                                                                                 \
     O(gemm, bf16)                                                                                  \
     O(gemm, f16)                                                                                   \
     O(gemm, q80)                                                                                   \

@@ -229,6 +229,16 @@ GEMM(gemm_wide_reads,
 GEMM(gemm_rows_differ,
      m == 8 && i == 7 ? descending(k, x, w, ld_b, start) : chain(k, x, w, ld_b, start))
 
+/* The next panel is taken to begin where this slice of k ends. */
+static void panels_of_a_slice(size_t m, size_t panels, size_t k, const float *a, size_t ld_a,
+                              const float *b, size_t panel_floats, const float *init,
+                              size_t ld_init, float *c, size_t ld_c)
+{
+    (void)panel_floats;
+    kcb_fired++;
+    iolk_panels_f32_scalar(m, panels, k, a, ld_a, b, k * IOLK_NR, init, ld_init, c, ld_c);
+}
+
 static void chains_two(size_t m, size_t n, const float *restrict q, size_t ld_q,
                        const float *restrict k, size_t ld_k, float *restrict out)
 {
@@ -400,6 +410,7 @@ const struct kc_variant kcb_broken[] = {BROKEN(gemm_f32, gemm_two_chains),
                                         BROKEN(gemm_f32, gemm_without_tail),
                                         BROKEN(gemm_f32, gemm_wide_reads),
                                         BROKEN(gemm_f32, gemm_rows_differ),
+                                        BROKEN(panels_f32, panels_of_a_slice),
                                         BROKEN(chains_f32, chains_two),
                                         BROKEN(axpy_f32, axpy_unfused),
                                         BROKEN(sum_f64, sum_in_order),

@@ -95,6 +95,53 @@ static void gemm_reference(const struct kc_case *c, void *const *p, double *cons
 const struct kc_op kc_gemm_f32 = {"m n k init ahead", true,          gemm_shape, NULL,
                                   gemm_call,          gemm_reference};
 
+static bool panels_shape(size_t index, enum kc_kind kind, struct kc_case *out)
+{
+    static const size_t depths[] = {0, 1, 2, 3, 17, 80};
+    enum { DEPTHS = sizeof depths / sizeof *depths };
+    const size_t m = index % IOLK_SIDE_MR + 1, panels = index / IOLK_SIDE_MR % IOLK_MR + 1;
+    const size_t turn = index / ((size_t)IOLK_SIDE_MR * IOLK_MR);
+    if (turn >= (size_t)DEPTHS * INITS) {
+        return false;
+    }
+    if (m * panels > IOLK_MR) {
+        return panels_shape(index + 1, kind, out); /* the same case twice */
+    }
+    const size_t k = depths[turn % DEPTHS], init = turn / DEPTHS, n = panels * IOLK_NR,
+                 rows = panels * (k + index % 3); /* other weights between the panels */
+    *out = (struct kc_case){
+        .kind = kind,
+        .size = {m, panels, k, init, k + index % 3},
+        .array = {{m, k, k + turn % 3 * 5, sizeof(float), KC_IN},
+                  {rows, IOLK_NR, IOLK_NR, sizeof(float), KC_IN},
+                  {m, n, n + m % 3 * 3, sizeof(float), init == FROM_C ? KC_INOUT : KC_OUT},
+                  {init == FROM_BIAS ? 1 : m, n, n + turn % 2, sizeof(float), KC_IN}},
+        .arrays = init == FROM_BIAS || init == FROM_MATRIX ? 4 : 3};
+    return true;
+}
+
+static void panels_call(kc_fn *fn, const struct kc_case *c, void *const *p)
+{
+    const size_t *s = c->size;
+    size_t ld_init;
+    const float *init = gemm_init(c, p, &ld_init);
+    ((iolk_panels_f32_fn *)fn)(s[0], s[1], s[2], p[0], c->array[0].ld, p[1], s[4] * IOLK_NR, init,
+                               ld_init, p[2], c->array[2].ld);
+}
+
+static void panels_reference(const struct kc_case *c, void *const *p, double *const *out,
+                             double *const *bound)
+{
+    const size_t *s = c->size;
+    size_t ld_init;
+    const float *init = gemm_init(c, p, &ld_init);
+    iolk_panels_f32_ref(s[0], s[1], s[2], p[0], c->array[0].ld, p[1], s[4] * IOLK_NR, init, ld_init,
+                        out[2], bound[2]);
+}
+
+const struct kc_op kc_panels_f32 = {
+    "m panels k init k_of_panel", true, panels_shape, NULL, panels_call, panels_reference};
+
 /* --- chains --- */
 
 static bool chains_shape(size_t index, enum kc_kind kind, struct kc_case *out)

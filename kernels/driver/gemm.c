@@ -70,6 +70,12 @@ enum { FAR_L2S = 3, FAR_ROWS = 6 };
  * and of several pages further in all: from memory 16 rows are 1.25 times as fast. */
 enum { STREAM_LINES = 96, MOST_STREAMS = 8 };
 
+/* Panels that so few rows read side by side, where they are not in a large L2: as many streams. */
+static size_t panels_at_once(size_t rows, bool beyond_l2)
+{
+    return beyond_l2 && rows <= IOLK_SIDE_MR ? IOLK_MR / rows : 1;
+}
+
 /* One piece: rows of one block, columns k0 .. k1 of A, some panels. */
 struct piece {
     size_t rows, k0, k1; /* k relative to the packed matrix */
@@ -87,7 +93,18 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
     /* Weights that a large L2 cannot hold, and those of which nothing stays there. */
     const size_t l2s = iol_large_l2(ops) ? b->n * b->k / (ops->l2_bytes / sizeof(float)) : 0;
     const bool beyond_l2 = l2s > 0, far = l2s >= FAR_L2S;
-    for (size_t p = x->panel; p < x->panel_end; p++) {
+    const size_t side = panels_at_once(x->rows, beyond_l2),
+                 whole = b->n / IOLK_NR < x->panel_end ? b->n / IOLK_NR : x->panel_end;
+    size_t done = x->panel;
+    for (size_t count; side > 1 && done < whole; done += count) {
+        const float *bias = b->bias && !no_bias ? b->bias + done * IOLK_NR : NULL;
+        float *c = x->c + (done - x->panel) * IOLK_NR;
+        count = whole - done < side ? whole - done : side;
+        ops->panels_f32(x->rows, count, x->k1 - x->k0, x->a, ld_a,
+                        b->panels + (done * b->k + x->k0) * IOLK_NR, b->k * IOLK_NR,
+                        x->from_c ? c : bias, x->from_c ? ld_c : 0, c, ld_c);
+    }
+    for (size_t p = done; p < x->panel_end; p++) {
         const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
         const float *bias = b->bias && !no_bias ? b->bias + p * IOLK_NR : NULL;
         /* The next panel is fetched while this one is used. Rows of a single tile are bound by the

@@ -56,6 +56,9 @@ static inline double ref_divided(double sum, double size, size_t keys, double fa
 void iolk_gemm_f32_ref(size_t m, size_t n, size_t k, const float *a, size_t ld_a, const float *b,
                        size_t ld_b, const float *init, size_t ld_init, double *out_c,
                        double *out_bound);
+void iolk_panels_f32_ref(size_t m, size_t panels, size_t k, const float *a, size_t ld_a,
+                         const float *b, size_t panel_floats, const float *init, size_t ld_init,
+                         double *out_c, double *out_bound);
 void iolk_gemm_bf16_ref(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t ld_a,
                         const void *panel, size_t panel_bytes, const float *init, size_t ld_init,
                         double *out_c, double *out_bound);
