@@ -70,10 +70,10 @@ enum { FAR_L2S = 3, FAR_ROWS = 6 };
  * and of several pages further in all: from memory 16 rows are 1.25 times as fast. */
 enum { STREAM_LINES = 96, MOST_STREAMS = 8 };
 
-/* Panels that so few rows read side by side, where they are not in a large L2: as many streams. */
-static size_t panels_at_once(size_t rows, bool beyond_l2)
+size_t iol_panels_at_once(const struct iolk_ops *ops, size_t rows, const struct iol_packed *b)
 {
-    return beyond_l2 && rows <= IOLK_SIDE_MR ? IOLK_MR / rows : 1;
+    const bool reads_f32 = b->dtype == IOL_PANEL_F32 && !(ops->fast && b->rounded);
+    return reads_f32 && rows <= IOLK_SIDE_MR && iol_large_l2(ops) ? IOLK_MR / rows : 1;
 }
 
 /* One piece: rows of one block, columns k0 .. k1 of A, some panels. */
@@ -90,10 +90,8 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
                        const struct iol_packed *b, bool no_bias, size_t ld_c)
 {
     const size_t lines = (x->k1 - x->k0) * IOLK_NR / 16;
-    /* Weights that a large L2 cannot hold, and those of which nothing stays there. */
-    const size_t l2s = iol_large_l2(ops) ? b->n * b->k / (ops->l2_bytes / sizeof(float)) : 0;
-    const bool beyond_l2 = l2s > 0, far = l2s >= FAR_L2S;
-    const size_t side = panels_at_once(x->rows, beyond_l2),
+    const bool far = iol_large_l2(ops) && b->n * b->k / (ops->l2_bytes / sizeof(float)) >= FAR_L2S;
+    const size_t side = iol_panels_at_once(ops, x->rows, b),
                  whole = b->n / IOLK_NR < x->panel_end ? b->n / IOLK_NR : x->panel_end;
     size_t done = x->panel;
     for (size_t count; side > 1 && done < whole; done += count) {
@@ -109,8 +107,8 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         const float *bias = b->bias && !no_bias ? b->bias + p * IOLK_NR : NULL;
         /* The next panel is fetched while this one is used. Rows of a single tile are bound by the
          * stream of weights itself: they fetch that, further on, and six and more of them far
-         * weights into a large L2. One row gains only beyond a large L2 (it loses where weights
-         * come from L2), and where L1 is small it is told so. */
+         * weights into a large L2. One row does not (it would lose where weights come from L2), and
+         * where L1 is small it is told so. */
         const bool single = x->rows <= IOLK_MR;
         const float *next = p + 1 < x->panel_end ? panel + IOLK_NR * b->k : x->after;
         struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, lines);
@@ -123,8 +121,7 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         float *c = x->c + (p - x->panel) * IOLK_NR;
         ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,
                       x->from_c ? ld_c : 0, c, ld_c,
-                      (x->rows > 1 || fetch.into_l2 || beyond_l2) && (single || next) ? &fetch
-                                                                                      : NULL);
+                      (x->rows > 1 || fetch.into_l2) && (single || next) ? &fetch : NULL);
     }
 }
 

@@ -77,6 +77,10 @@ static inline struct iolk_fetch iol_fetch(const struct iolk_ops *ops, size_t row
         .at = at, .lines = lines, .into_l2 = large_l2 || (iol_small_l1(ops) && rows < 24)};
 }
 
+/* Panels that a product of `rows` rows reads side by side, as so many streams: few rows of f32,
+ * where L2 is large. 1: one after the other. */
+size_t iol_panels_at_once(const struct iolk_ops *ops, size_t rows, const struct iol_packed *b);
+
 /* C = A * B^T (+ bias), one FMA chain per output in ascending k, single-threaded.
  *   A (m, k) ld_a    C (m, n) ld_c
  * A row of C has the same bits whatever m, the part boundaries and the ISA. Adds 2 m n k to *flops.

@@ -84,12 +84,14 @@ static void cut(struct call *x, size_t threads)
                  bytes = iol_panel_bytes(x->b->dtype, IOLK_NR, x->b->k) / all * depth,
                  cost = fmas < 4 * bytes ? 4 * bytes : fmas;
     const size_t each = x->ops->l2_bytes / 2 / (cost + 1) + 1;
-    x->chunks = divide_up(panels, each);
-    x->grain = 1;
-    if (x->m == 1 && each > 1 && panels > 1) { /* a single row may take panels two by two */
-        x->grain = 2;
-        x->chunks = x->chunks < panels / 2 ? x->chunks : panels / 2;
+    /* Few rows take panels side by side: a single row two of quantised weights. */
+    const size_t at_once = iol_panels_at_once(x->ops, x->m, x->b);
+    x->grain = x->m == 1 && at_once < 2 && each > 1 ? 2 : at_once;
+    while (x->grain > 1 && panels < 2 * threads * x->grain) {
+        x->grain /= 2;
     }
+    x->chunks = divide_up(panels, each);
+    x->chunks = x->chunks < panels / x->grain ? x->chunks : panels / x->grain;
     /* Rows whose slice of A takes two fifths of L2. */
     const size_t fit = x->ops->l2_bytes * 2 / 5 / (sizeof(float) * (walked + 1));
     x->row_blocks = divide_up(x->m, fit < LEAST_ROWS ? LEAST_ROWS : fit);
