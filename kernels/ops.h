@@ -16,6 +16,7 @@ enum {
     IOLK_NR = 48,              /* columns of a GEMM panel: 3 zmm, 6 ymm, 12 NEON registers */
     IOLK_ROW_NR = 2 * IOLK_NR, /* columns of a single row */
     IOLK_WIDE_MR = 4,          /* rows of a tile whose weights are widened in registers */
+    IOLK_WIDE_PANELS = 4,      /* panels of a single row of it */
     IOLK_LANES = 16,           /* virtual lanes of L16 and D16 */
     IOLK_CHUNK = 1024          /* columns of a reduction chunk over the vocabulary */
 };
@@ -54,13 +55,13 @@ typedef void iolk_panels_f32_fn(size_t m, size_t panels, size_t k, const float *
 /* The kernels below fetch their own stream so many bytes ahead: narrow weights pass faster than the
  * processor's prefetcher follows. The first ones are the caller's to fetch. */
 enum { IOLK_PANEL_AHEAD = 4096 };
-/* How, a hint: through L1; two panels side by side into L2; not at all. */
+/* How, a hint: through L1; into L2; not at all. */
 enum iolk_panel_fetch { IOLK_FETCH_L1, IOLK_FETCH_L2, IOLK_FETCH_NONE };
 /* The same over weights that stay as published: bf16, f16, and ggml's Q8_0, Q4_0, Q4_1, Q4_K as
  * q80, q40, q41, q4k. Each weight is widened in registers, which is exact but for the last addition
  * of q41 and q4k (panel_layout.h), then c = fma(a, w, c) for k0 <= k < k1.
- *   m 1..IOLK_WIDE_MR rows, n 1..IOLK_NR columns; a single row that keeps no weights: up to two
- *   panels of columns, the second one panel_bytes after the first
+ *   m 1..IOLK_WIDE_MR rows, n 1..IOLK_NR columns; a single row that keeps no weights: up to
+ *   IOLK_WIDE_PANELS panels of columns, panel_bytes apart
  *   A (m, k1 - k0) ld_a: its column 0 belongs to k0
  *   panel: one whole panel, from k = 0 (panel_layout.h)      init, C: as in gemm_f32
  *   widened: NULL; or (k1 - k0, IOLK_NR), where the weights of all 48 columns go too, for other

@@ -159,14 +159,22 @@ PART vf q4k_weight(const unsigned char *group, size_t column, size_t i, vf scale
 /* `name` of the DTYPE of the including file: OF(weight) is q80_weight. */
 #define OF(name) PASTE(DTYPE, _##name)
 
-#define EACH_VECTOR(X) X(0) X(1) X(2) X(3) X(4) X(5)
+/* PANELS: how many a single row reads at once, at most. */
+#ifndef PANELS
+#define PANELS 2
+#endif
+#if PANELS > 2
+#define MORE_VECTORS(X) X(6) X(7) X(8) X(9) X(10) X(11)
+#else
+#define MORE_VECTORS(X)
+#endif
+#define EACH_VECTOR(X) X(0) X(1) X(2) X(3) X(4) X(5) MORE_VECTORS(X)
 
 /* Steps k0 .. k1 of a panel, LANES * VECTORS columns from column0: for each, ONE(group, i, k) with
  * the constants scale0.., offset0.. of its block. A whole group is unrolled. Vectors from VECTORS
- * on are those of the next panel, next_panel bytes further on. */
+ * on are those of the next panels, next_panel bytes apart. */
 #define CONSTANT(v)                                                                                \
-    const size_t at##v = column0 + (v < VECTORS ? v : v - VECTORS) * LANES,                        \
-                 far##v = v < VECTORS ? 0 : next_panel;                                            \
+    const size_t at##v = column0 + v % VECTORS * LANES, far##v = v / VECTORS * next_panel;         \
     const vf scale##v = OF(scale)(panel + far##v, block, at##v),                                   \
              offset##v = OF(offset)(panel + far##v, block, at##v);
 #define WALK(panel, k0, k1, ONE)                                                                   \

@@ -182,8 +182,9 @@ static bool keeps(size_t init)
 
 static bool gemm_shape(bytes_fn *bytes, size_t index, enum kc_kind kind, struct kc_case *out)
 {
-    static const size_t widths[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  15, 16, 17, 23, 24, 25,
-                                    31, 32, 33, 39, 40, 41, 47, 48, 49, 63, 64, 80, 81, 95, 96};
+    static const size_t widths[] = {1,  2,  3,  4,  5,  6,  7,  8,   9,   15, 16, 17,
+                                    23, 24, 25, 31, 32, 33, 39, 40,  41,  47, 48, 49,
+                                    63, 64, 80, 81, 95, 96, 97, 143, 145, 192};
     enum { WIDTHS = sizeof widths / sizeof *widths };
     if (index >= (size_t)IOLK_WIDE_MR * WIDTHS * SLICES) {
         return false;
@@ -191,8 +192,8 @@ static bool gemm_shape(bytes_fn *bytes, size_t index, enum kc_kind kind, struct 
     const size_t m = index % IOLK_WIDE_MR + 1, turn = index / IOLK_WIDE_MR;
     const size_t *slice = slices[turn / WIDTHS], k = slice[1] - slice[0];
     size_t n = widths[turn % WIDTHS], init = (index + index / INITS + kind) % INITS;
-    if (m > 1 && n > IOLK_NR) { /* two panels are for one row that keeps nothing */
-        n -= IOLK_NR;
+    if (m > 1 && n > IOLK_NR) { /* several panels are for one row that keeps nothing */
+        n = (n - 1) % IOLK_NR + 1;
     } else if (n > IOLK_NR) {
         init %= KEEP_ZERO;
     }

@@ -72,8 +72,13 @@ enum { STREAM_LINES = 96, MOST_STREAMS = 8 };
 
 size_t iol_panels_at_once(const struct iolk_ops *ops, size_t rows, const struct iol_packed *b)
 {
-    const bool reads_f32 = b->dtype == IOL_PANEL_F32 && !(ops->fast && b->rounded);
-    return reads_f32 && rows <= IOLK_SIDE_MR && iol_large_l2(ops) ? IOLK_MR / rows : 1;
+    if (ops->fast && b->rounded) {
+        return 1;
+    }
+    if (b->dtype != IOL_PANEL_F32) {
+        return rows == 1 ? iol_narrow_at_once(ops, b->dtype) : 1;
+    }
+    return rows <= IOLK_SIDE_MR && iol_large_l2(ops) ? IOLK_MR / rows : 1;
 }
 
 /* One piece: rows of one block, columns k0 .. k1 of A, some panels. */

@@ -77,8 +77,8 @@ static inline struct iolk_fetch iol_fetch(const struct iolk_ops *ops, size_t row
         .at = at, .lines = lines, .into_l2 = large_l2 || (iol_small_l1(ops) && rows < 24)};
 }
 
-/* Panels that a product of `rows` rows reads side by side, as so many streams: few rows of f32,
- * where L2 is large. 1: one after the other. */
+/* Panels that a product of `rows` rows reads side by side, as so many streams: few rows of f32
+ * where L2 is large, a single row of narrower weights. 1: one after the other. */
 size_t iol_panels_at_once(const struct iolk_ops *ops, size_t rows, const struct iol_packed *b);
 
 /* C = A * B^T (+ bias), one FMA chain per output in ascending k, single-threaded.

@@ -84,9 +84,7 @@ static void cut(struct call *x, size_t threads)
                  bytes = iol_panel_bytes(x->b->dtype, IOLK_NR, x->b->k) / all * depth,
                  cost = fmas < 4 * bytes ? 4 * bytes : fmas;
     const size_t each = x->ops->l2_bytes / 2 / (cost + 1) + 1;
-    /* Few rows take panels side by side: a single row two of quantised weights. */
-    const size_t at_once = iol_panels_at_once(x->ops, x->m, x->b);
-    x->grain = x->m == 1 && at_once < 2 && each > 1 ? 2 : at_once;
+    x->grain = iol_panels_at_once(x->ops, x->m, x->b);
     while (x->grain > 1 && panels < 2 * threads * x->grain) {
         x->grain /= 2;
     }

@@ -355,27 +355,36 @@ static enum iolk_panel_fetch narrow_fetch(const struct iolk_ops *ops, size_t m,
     return dtype == IOL_PANEL_Q80 && m == 1 ? IOLK_FETCH_L2 : IOLK_FETCH_L1;
 }
 
-/* All of k in one call per panel, weights widened in registers. A single row takes two panels of
- * quantised weights, whose chains it waits for; of two bytes each it waits for memory, which gives
- * it 13 to 18 % more in two streams where L2 is large (elsewhere 3 to 6 % less). */
+/* Of a single row: two panels of quantised weights, whose chains it waits for. Where L2 is large
+ * memory gives more to four streams, if their constants leave the registers for that; elsewhere two
+ * streams of two bytes a weight cost 3 to 6 %. */
+size_t iol_narrow_at_once(const struct iolk_ops *ops, enum iol_panel_dtype dtype)
+{
+    const bool small_blocks = dtypes[dtype].block_weights == 1;
+    if (iol_large_l2(ops) && (small_blocks || dtype == IOL_PANEL_Q80)) {
+        return IOLK_WIDE_PANELS;
+    }
+    return small_blocks ? 1 : 2;
+}
+
+/* All of k in one call per panel, or some panels, weights widened in registers. */
 static void narrow_product(const struct iolk_ops *ops, size_t m, const float *a, size_t ld_a,
                            const struct iol_packed *b, const struct iol_gemm_part *part,
                            size_t k_end, size_t panel_end, float *c, size_t ld_c)
 {
     iolk_gemm_widened_fn *const gemm = gemm_of(ops, b->dtype);
     const size_t bytes = one_panel(b->dtype, b->k);
-    const bool pairs = m == 1 && (dtypes[b->dtype].block_weights > 1 || iol_large_l2(ops));
+    const size_t at_once = iol_panels_at_once(ops, m, b);
     const enum iolk_panel_fetch how = narrow_fetch(ops, m, b->dtype);
     /* The kernel fetches its streams from so many bytes on: their beginnings, all at once. */
     const char *first = iol_panel_at(b, part->panel_begin, part->k_begin);
     for (size_t i = 0; i < IOLK_PANEL_AHEAD && i < bytes; i += LINE) {
-        __builtin_prefetch(first + i);
-        if (pairs) {
-            __builtin_prefetch(first + bytes + i);
+        for (size_t p = 0; p < at_once; p++) {
+            __builtin_prefetch(first + p * bytes + i);
         }
     }
     for (size_t p = part->panel_begin, panels; p < panel_end; p += panels) {
-        panels = pairs && panel_end - p > 1 ? 2 : 1;
+        panels = panel_end - p < at_once ? panel_end - p : at_once;
         const float *bias = b->bias && !part->no_bias ? b->bias + p * IOLK_NR : NULL;
         const size_t most = panels * IOLK_NR, rest = b->n - p * IOLK_NR;
         float *to = c + (p - part->panel_begin) * IOLK_NR;

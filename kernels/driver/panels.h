@@ -44,6 +44,8 @@ size_t iol_panel_row_bytes(enum iol_panel_dtype dtype, size_t k);
  */
 size_t iol_panel_bytes(enum iol_panel_dtype dtype, size_t n, size_t k);
 
+/* Panels of `dtype`, not f32, that one row reads side by side. */
+size_t iol_narrow_at_once(const struct iolk_ops *ops, enum iol_panel_dtype dtype);
 /* Write rows row0 .. row0 + rows of B as published (`row_bytes` apart, any alignment) into the
  * panels of `out` (n, k, dtype set; panels zeroed). Not for f32. */
 void iol_pack_rows_stored(const void *b, size_t row_bytes, size_t row0, size_t rows,

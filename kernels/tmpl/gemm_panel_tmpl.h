@@ -8,25 +8,34 @@
  *   per block: VECTORS scales (and offsets)
  *
  * A single row is one chain of FMAs per column: three vectors are three chains, and each waits for
- * itself. Where a panel is three vectors, one row takes two panels side by side. */
+ * itself. Where a panel is three vectors, one row takes two panels side by side; and four (PANELS 4
+ * before this file) where their constants leave the registers. */
 #include "../panel_dtypes.h"
 
 #include <assert.h>
 
-enum { LINE = 64, PAIRED = VECTORS == 3 };
+enum { LINE = 64, PAIRED = VECTORS == 3, MOST_PANELS = PAIRED ? PANELS : 1 };
 #define FETCH(stream, bytes)                                                                       \
     if (first_pass) {                                                                              \
-        /* Of two panels side by side, the last part fetches from the pair that follows. */        \
+        /* Of panels side by side, the last part fetches from those that follow. */                \
         const unsigned char *ahead =                                                               \
-            (stream) + IOLK_PANEL_AHEAD + ((stream) >= near_end ? next_panel : 0);                 \
+            (stream) + IOLK_PANEL_AHEAD + ((stream) >= near_end ? (panels - 1) * next_panel : 0);  \
         fetch_lines(ahead, (size_t)(bytes), into_l2);                                              \
         if (panels > 1) {                                                                          \
             fetch_lines(ahead + next_panel, (size_t)(bytes), into_l2);                             \
         }                                                                                          \
+        if (panels > 2) {                                                                          \
+            fetch_lines(ahead + 2 * next_panel, (size_t)(bytes), into_l2);                         \
+            fetch_lines(ahead + 3 * next_panel, (size_t)(bytes), into_l2);                         \
+        }                                                                                          \
     }
 
 #define EACH_ROW(X)         X(0) X(1) X(2) X(3)
-#define EACH_CELL_OF_ROW(r) CELL(r, 0) CELL(r, 1) CELL(r, 2) CELL(r, 3) CELL(r, 4) CELL(r, 5)
+#define CELL_OF_ROW_0(v)    CELL(0, v)
+#define CELL_OF_ROW_1(v)    CELL(1, v)
+#define CELL_OF_ROW_2(v)    CELL(2, v)
+#define CELL_OF_ROW_3(v)    CELL(3, v)
+#define EACH_CELL_OF_ROW(r) EACH_VECTOR(CELL_OF_ROW_##r)
 
 /* At most three lines; always inlined, as fetch is. */
 PART void fetch_lines(const unsigned char *p, const size_t bytes, const int into_l2)
@@ -101,10 +110,18 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
         acc2##v = 2 < rows ? vf_fma_in_place(acc2##v, x2, w) : acc2##v;                            \
         acc3##v = 3 < rows ? vf_fma_in_place(acc3##v, x3, w) : acc3##v;                            \
     }
+#if PANELS > 2
+#define MORE_COLUMNS(group, i, k)                                                                  \
+    COLUMN(6, group, i, k)                                                                         \
+    COLUMN(7, group, i, k)                                                                         \
+    COLUMN(8, group, i, k) COLUMN(9, group, i, k) COLUMN(10, group, i, k) COLUMN(11, group, i, k)
+#else
+#define MORE_COLUMNS(group, i, k)
+#endif
 #define ONE(group, i, k)                                                                           \
     {LOAD_A(0, k) LOAD_A(1, k) LOAD_A(2, k) LOAD_A(3, k) COLUMN(0, group, i, k)                    \
          COLUMN(1, group, i, k) COLUMN(2, group, i, k) COLUMN(3, group, i, k)                      \
-             COLUMN(4, group, i, k) COLUMN(5, group, i, k)}
+             COLUMN(4, group, i, k) COLUMN(5, group, i, k) MORE_COLUMNS(group, i, k)}
     WALK(panel, t->k0, t->k1, ONE)
 #define CELL(r, v)                                                                                 \
     if (r < rows && v < VECTORS * panels && n > v * LANES) {                                       \
@@ -116,6 +133,7 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
 #undef LOAD_A
 #undef COLUMN
 #undef ONE
+#undef MORE_COLUMNS
 }
 
 #define TILE(r)                                                                                    \
@@ -150,6 +168,13 @@ static __attribute__((noinline)) void tile_pair_l2(const struct job *t)
     run(1, PAIRED ? 2 : 1, 1, 1, 0, 0, t);
 }
 
+#if PANELS > 2
+static __attribute__((noinline)) void tile_four(const struct job *t)
+{
+    run(1, MOST_PANELS, 1, 0, 0, 0, t);
+}
+#endif
+
 static void (*const tiles[ROWS])(const int first_pass, const size_t column0,
                                  const struct job *t) = {
     tile_1,
@@ -174,9 +199,10 @@ void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t 
                size_t ld_init, float *c, size_t ld_c, float *restrict widened)
 {
     assert(m >= 1 && m <= IOLK_WIDE_MR && n >= 1 && k0 <= k1);
-    assert(n <= IOLK_NR || (n <= 2 * IOLK_NR && m == 1 && !widened));
+    assert(n <= IOLK_NR || (n <= IOLK_WIDE_PANELS * IOLK_NR && m == 1 && !widened));
     assert(m == 1 || (ld_a >= k1 - k0 && ld_c >= n));
-    if (n > IOLK_NR && PAIRED) {
+    const int four = MOST_PANELS > 2 && n > 3 * IOLK_NR;
+    if (four || (n > IOLK_NR && n <= 2 * IOLK_NR && PAIRED)) {
         const struct job t = {.k0 = k0,
                               .k1 = k1,
                               .n = n,
@@ -185,14 +211,20 @@ void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t 
                               .init = init,
                               .panel = panel,
                               .c = c};
+#if PANELS > 2
+        (four ? tile_four : how == IOLK_FETCH_L2 ? tile_pair_l2 : tile_pair)(&t);
+#else
         (how == IOLK_FETCH_L2 ? tile_pair_l2 : tile_pair)(&t);
+#endif
         return;
     }
     if (n > IOLK_NR) {
-        const unsigned char *next = (const unsigned char *)panel + panel_bytes;
-        IOLK_NAME(1, IOLK_NR, k0, k1, a, ld_a, panel, 0, how, init, ld_init, c, ld_c, NULL);
-        IOLK_NAME(1, n - IOLK_NR, k0, k1, a, ld_a, next, 0, how, init ? init + IOLK_NR : NULL,
-                  ld_init, c + IOLK_NR, ld_c, NULL);
+        const size_t taken = PAIRED && n > 2 * IOLK_NR ? 2 : 1, columns = taken * IOLK_NR;
+        IOLK_NAME(1, columns, k0, k1, a, ld_a, panel, panel_bytes, how, init, ld_init, c, ld_c,
+                  NULL);
+        IOLK_NAME(1, n - columns, k0, k1, a, ld_a,
+                  (const unsigned char *)panel + taken * panel_bytes, panel_bytes, how,
+                  init ? init + columns : NULL, ld_init, c + columns, ld_c, NULL);
         return;
     }
     /* Rows in passes of equal height. */

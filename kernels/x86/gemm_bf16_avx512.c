@@ -4,4 +4,5 @@
 
 #define IOLK_NAME iolk_gemm_bf16_avx512
 #define DTYPE     bf16
+#define PANELS    4
 #include "../tmpl/gemm_panel_tmpl.h"

@@ -4,4 +4,5 @@
 
 #define IOLK_NAME iolk_gemm_q80_avx512
 #define DTYPE     q80
+#define PANELS    4
 #include "../tmpl/gemm_panel_tmpl.h"
