@@ -1,5 +1,5 @@
-/* panels_f32_avx512: one to four rows over several panels at once: every step of k reads a line or
- * three of each. Memory answers several streams faster than one, because a processor looks ahead
+/* panels_f32_avx512: one to four rows over several panels at once: every step of k reads three
+ * lines of each. Memory answers several streams faster than one, because a processor looks ahead
  * within a page, and has a page for each stream.
  *
  * Registers: up to 24 zmm of C (8 pairs of a row and a panel x 3), 1 of B, 1 to 4 of A broadcast.
