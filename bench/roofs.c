@@ -277,17 +277,21 @@ static double read_rate(enum iolk_isa isa, float *x, size_t bytes, bool eight, s
     return (double)bytes / (bench_clock(threads) - begin - reading);
 }
 
-/* Which way memory answers faster, by turns over other windows each; asked once. */
-static bool eight_are_faster(enum iolk_isa isa, float *buffer)
+/* Which way memory answers faster, by turns over the windows that are due; asked once. */
+static bool eight_are_faster(enum iolk_isa isa, float *buffer, size_t *window)
 {
-    enum { ROUNDS = 11 };
+    enum { ROUNDS = 11, WINDOWS = READ_BYTES / READ_WINDOW };
     static int known = -1;
     if (known < 0) {
         size_t faster = 0;
         for (size_t i = 0; i < ROUNDS; i++) {
-            float *x = buffer + 2 * i * (READ_WINDOW / sizeof(float));
-            const double one = read_rate(isa, x, READ_WINDOW, false, 1);
-            faster += read_rate(isa, x + READ_WINDOW / sizeof(float), READ_WINDOW, true, 1) > one;
+            double rate[2];
+            for (size_t eight = 0; eight < 2; eight++) {
+                float *x = buffer + *window * (READ_WINDOW / sizeof(float));
+                rate[eight] = read_rate(isa, x, READ_WINDOW, eight, 1);
+                *window = (*window + 1) % WINDOWS;
+            }
+            faster += rate[1] > rate[0];
         }
         known = faster > ROUNDS / 2;
     }
@@ -333,12 +337,13 @@ double bench_stream_sample(enum iolk_isa isa, enum bench_level level, enum bench
         held = wanted;
     }
     float *from = buffer;
+    const bool reads_dram = level == BENCH_DRAM && mix == BENCH_READ,
+               eight = reads_dram && eight_are_faster(isa, buffer, &window);
     const size_t first = level == BENCH_DRAM ? window : 0, windows = wanted / bytes;
     if (level == BENCH_DRAM) {
         window = (first + threads) % windows;
     }
-    if (level == BENCH_DRAM && mix == BENCH_READ) {
-        const bool eight = eight_are_faster(isa, buffer);
+    if (reads_dram) {
 #pragma omp parallel for num_threads((int)threads) schedule(static, 1) reduction(+ : sum)
         for (size_t i = 0; i < threads; i++) {
             sum += read_rate(isa, from + (first + i) % windows * (bytes / sizeof(float)), bytes,

@@ -28,7 +28,7 @@ VECTOR = r"%[xyz]mm\d|\b[qv]\d+\b"
 WIDENED = r"^gemm_(bf16|f16|q80|q40|q41|q4k)$"  # constants of a block may lie on the stack: they are operands there
 GEMMS = ("gemm_f32", "gemm_bf16dot", "gemm_bf16x32dot", "gemm_int8dot")
 OWN_MIX = ("avx2", "avx512")  # where mix_f32 is a GEMM's tile with a triangle; elsewhere it calls gemm_f32
-OWN_PANELS = ("avx512",)  # where panels_f32 is a kernel of its own; elsewhere, too
+OWN_PANELS = ("avx512",)  # where panels_f32 has loops of its own; elsewhere it calls gemm_f32
 FMA_OPS = ("mix_f32", "axpy_f32", "rmsnorm_f32", "layernorm_f32", "rope_f32", "dot_f64", "ssq_f64")
 
 

@@ -98,14 +98,14 @@ const struct kc_op kc_gemm_f32 = {"m n k init ahead", true,          gemm_shape,
 static bool panels_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {
     static const size_t depths[] = {0, 1, 2, 3, 17, 80};
-    enum { DEPTHS = sizeof depths / sizeof *depths };
-    const size_t m = index % IOLK_SIDE_MR + 1, panels = index / IOLK_SIDE_MR % IOLK_MR + 1;
-    const size_t turn = index / ((size_t)IOLK_SIDE_MR * IOLK_MR);
+    static const size_t sizes[][2] = {
+        {1, 1}, {1, 2}, {1, 3}, {1, 4}, {1, 5}, {1, 6}, {1, 7}, {1, 8}, {2, 1},
+        {2, 2}, {2, 3}, {2, 4}, {3, 1}, {3, 2}, {4, 1}, {4, 2}}; /* m, panels: all there are */
+    enum { DEPTHS = sizeof depths / sizeof *depths, SIZES = sizeof sizes / sizeof *sizes };
+    const size_t m = sizes[index % SIZES][0], panels = sizes[index % SIZES][1],
+                 turn = index / SIZES;
     if (turn >= (size_t)DEPTHS * INITS) {
         return false;
-    }
-    if (m * panels > IOLK_MR) {
-        return panels_shape(index + 1, kind, out); /* the same case twice */
     }
     const size_t k = depths[turn % DEPTHS], init = turn / DEPTHS, n = panels * IOLK_NR,
                  rows = panels * (k + index % 3); /* other weights between the panels */

@@ -98,18 +98,19 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
     const bool far = iol_large_l2(ops) && b->n * b->k / (ops->l2_bytes / sizeof(float)) >= FAR_L2S;
     const size_t side = iol_panels_at_once(ops, x->rows, b),
                  whole = b->n / IOLK_NR < x->panel_end ? b->n / IOLK_NR : x->panel_end;
-    size_t done = x->panel;
-    for (size_t count; side > 1 && done < whole; done += count) {
-        const float *bias = b->bias && !no_bias ? b->bias + done * IOLK_NR : NULL;
-        float *c = x->c + (done - x->panel) * IOLK_NR;
-        count = whole - done < side ? whole - done : side;
-        ops->panels_f32(x->rows, count, x->k1 - x->k0, x->a, ld_a,
-                        b->panels + (done * b->k + x->k0) * IOLK_NR, b->k * IOLK_NR,
-                        x->from_c ? c : bias, x->from_c ? ld_c : 0, c, ld_c);
-    }
-    for (size_t p = done; p < x->panel_end; p++) {
+    for (size_t p = x->panel, count; p < x->panel_end; p += count) {
         const float *panel = b->panels + p * IOLK_NR * b->k + x->k0 * IOLK_NR;
         const float *bias = b->bias && !no_bias ? b->bias + p * IOLK_NR : NULL;
+        float *c = x->c + (p - x->panel) * IOLK_NR;
+        const float *init = x->from_c ? c : bias;
+        const size_t ld_init = x->from_c ? ld_c : 0;
+        if (side > 1 && p < whole) {
+            count = whole - p < side ? whole - p : side;
+            ops->panels_f32(x->rows, count, x->k1 - x->k0, x->a, ld_a, panel, b->k * IOLK_NR, init,
+                            ld_init, c, ld_c);
+            continue;
+        }
+        count = 1;
         /* The next panel is fetched while this one is used. Rows of a single tile are bound by the
          * stream of weights itself: they fetch that, further on, and six and more of them far
          * weights into a large L2. One row does not (it would lose where weights come from L2), and
@@ -123,9 +124,7 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
                 lines / STREAM_LINES < MOST_STREAMS ? lines / STREAM_LINES : MOST_STREAMS;
         }
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
-        float *c = x->c + (p - x->panel) * IOLK_NR;
-        ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, x->from_c ? c : bias,
-                      x->from_c ? ld_c : 0, c, ld_c,
+        ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, init, ld_init, c, ld_c,
                       (x->rows > 1 || fetch.into_l2) && (single || next) ? &fetch : NULL);
     }
 }

@@ -81,11 +81,11 @@ void iol_rounded_fill(const struct iolk_fast *f, const struct iol_packed *packed
  * where a kernel takes fewer. */
 enum { WALKED = IOL_K_WALKED, ROW_BLOCK = 8 * IOLK_MR, MOST_WORDS = WALKED / 2 };
 #define F(format, UPPER, k, b_rows, a_words, everywhere)                                           \
-    _Static_assert((int)ROW_BLOCK <= (int)IOLK_FAST_ROWS && WALKED % (k) == 0 &&                   \
-                       WALKED / (k) * (a_words) <= MOST_WORDS,                                     \
+    _Static_assert(WALKED % (k) == 0 && WALKED / (k) * (a_words) <= MOST_WORDS,                    \
                    "a piece is whole blocks, and a row of it fits");
 IOLK_FAST_FORMATS(F)
 #undef F
+_Static_assert((int)ROW_BLOCK <= (int)IOLK_FAST_ROWS, "a block of rows fits");
 
 struct piece {
     size_t rows, block0, block1;

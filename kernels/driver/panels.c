@@ -341,7 +341,7 @@ static void slice_product(const struct iolk_ops *ops, const struct slice *x, siz
 /* As in iol_fetch: where L1 is small, fetches of a byte a weight hold all its miss buffers, and for
  * one or two rows of two bytes a weight the processor's own prefetchers, undisturbed, bring more.
  * Where L2 is large, two bytes a weight for several rows come faster into it (the others do not
- * wait for memory, and one row takes two streams). */
+ * wait for memory, and one row takes four streams). */
 static enum iolk_panel_fetch narrow_fetch(const struct iolk_ops *ops, size_t m,
                                           enum iol_panel_dtype dtype)
 {

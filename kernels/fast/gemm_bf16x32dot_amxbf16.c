@@ -133,8 +133,8 @@ static void multiply(size_t m, size_t n, const struct work *shared, const float 
     }
 }
 
-/* Sets the tiles' shapes takes as long as two of the products above and more: once for all blocks
- * of the same height. */
+/* With the release, as long as two blocks of six products: once for all parts of the same height.
+ */
 static void set_shapes(size_t height)
 {
     alignas(LINE) struct tile_shapes shapes = {.palette = 1};
@@ -155,8 +155,8 @@ void iolk_gemm_bf16x32dot_amxbf16(size_t m, size_t n, size_t blocks, const uint3
     const size_t parts = (m + TALL - 1) / TALL, turns = blocks * parts;
     const size_t lines = fetch && fetch->at ? fetch->lines : 0,
                  rate = turns ? (lines + turns - 1) / turns : 0;
-    const char *const ahead = lines ? fetch->at : NULL, *const end =
-                                                            lines ? ahead + lines * LINE : NULL;
+    const char *const ahead = lines ? fetch->at : NULL;
+    const char *const end = lines ? ahead + lines * LINE : NULL;
     size_t height = 0;
     for (size_t i = 0; i < parts; i++) {
         const size_t row = m * i / parts, rows = m * (i + 1) / parts - row,

@@ -7,13 +7,9 @@
  *            panel 0          panel 1          ...        2 rows, 4 panels: row 0 [acc0 .. acc3]
  *   k = 0    [b 16][b 16][b 16] [b 16][b 16][b 16]                          row 1 [acc4 .. acc7]
  *   k = 1    ... */
-#include "../ops.h"
+#include "tile_avx512.h"
 
 #include <assert.h>
-#include <immintrin.h>
-#include <stdbool.h>
-
-enum { LANES = 16 };
 
 struct work {
     size_t k, ld_a, panel_floats, ld_init, ld_c;
@@ -25,17 +21,11 @@ struct work {
 #define EACH_ROW(X)   X(0) X(1) X(2) X(3)
 #define ROWS_OF(X, p) X(0, p) X(1, p) X(2, p) X(3, p)
 
-/* As in tile_avx512.h. */
-static inline __attribute__((always_inline)) __m512 fma_in_place(__m512 acc, __m512 a, __m512 b)
-{
-    __asm__("vfmadd231ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
-    return acc;
-}
-
-/* m, panels and own are constants in every caller: what they exclude is not compiled. own: B is
- * fetched further on; where the work for a line is short, the processor alone brings more. */
-static inline __attribute__((always_inline)) void run(const size_t m, const size_t panels,
-                                                      const bool own, const struct work *w)
+/* m, panels and source are constants in every caller: what they exclude is not compiled. B is
+ * fetched further on, or not: where the work for a line is short, the processor alone brings more.
+ */
+static inline __attribute__((always_inline)) void
+run(const size_t m, const size_t panels, const enum source source, const struct work *w)
 {
     const float *a = w->a, *b = w->b;
     __m512 acc[IOLK_MR][3], x[IOLK_SIDE_MR];
@@ -63,9 +53,7 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
         const float *at = b + (p)*w->panel_floats + (v)*LANES;                                     \
         __m512 weights = _mm512_loadu_ps(at);                                                      \
         __asm__ volatile("" : "+v"(weights)); /* in this order, and once */                        \
-        if (own) {                                                                                 \
-            _mm_prefetch((const char *)(at + IOLK_STREAM_AHEAD), _MM_HINT_T0);                     \
-        }                                                                                          \
+        touch_own(at, 1, source);                                                                  \
         PAIR(0, p)[v] = fma_in_place(PAIR(0, p)[v], x[0], weights);                                \
         if (m > 1) {                                                                               \
             PAIR(1, p)[v] = fma_in_place(PAIR(1, p)[v], x[1], weights);                            \
@@ -104,7 +92,7 @@ static inline __attribute__((always_inline)) void run(const size_t m, const size
 #define BODY(m, panels)                                                                            \
     static __attribute__((noinline)) void rows_##m##_panels_##panels(const struct work *w)         \
     {                                                                                              \
-        run(m, panels, (m) > 2, w);                                                                \
+        run(m, panels, (m) > 2 ? OWN_L1 : NOTHING, w);                                             \
     }
 BODY(1, 1)
 BODY(1, 2)
