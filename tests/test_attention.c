@@ -18,9 +18,11 @@ struct shape {
     size_t heads, kv_heads, head_dim, length;
 };
 
-static const struct shape shapes[] = {{1, 1, 1, 1},   {3, 3, 10, 2},   {4, 2, 16, 7},
-                                      {6, 1, 24, 8},  {2, 2, 48, 9},   {4, 4, 64, 17},
-                                      {8, 2, 50, 49}, {3, 1, 96, 100}, {2, 1, 16, 290}};
+/* The last three: rows of q, and of k, that share sets of L1. */
+static const struct shape shapes[] = {{1, 1, 1, 1},    {3, 3, 10, 2},   {4, 2, 16, 7},
+                                      {6, 1, 24, 8},   {2, 2, 48, 9},   {4, 4, 64, 17},
+                                      {8, 2, 50, 49},  {3, 1, 96, 100}, {2, 1, 16, 290},
+                                      {16, 16, 64, 5}, {8, 4, 64, 5},   {4, 2, 256, 3}};
 
 static float uniform(uint64_t *state)
 {

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "driver/gemm.h"
 
@@ -9,6 +10,7 @@
  * together: keys and values of a head in L2 serve all of them, and their other heads lie in the
  * same pages. */
 enum { MOST_ROWS = 32, SPAN_ROWS = 256, LINE = 64 };
+enum { MOST_COPIED = 128 /* elements of a row that may be copied */ };
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -24,7 +26,7 @@ static size_t score_stride(size_t keys)
 
 size_t iol_attention_workspace(size_t keys)
 {
-    return MOST_ROWS * (score_stride(keys) + 1);
+    return MOST_ROWS * (score_stride(keys) + 1 + 2 * MOST_COPIED);
 }
 
 static size_t most_keys(const struct iol_attention *call)
@@ -160,7 +162,7 @@ struct block {
     float *z, *scores, *rcp; /* rcp (rows): 1 / sum of a row's exponentials */
     size_t ld_q, ld_z, ld_s;
     const float *own_k, *own_v; /* branches: of the first row */
-    size_t ld_own;              /* 0: of all rows */
+    size_t ld_own_k, ld_own_v;  /* 0: of all rows */
     struct fetch *fetch;        /* of the next task */
     bool far_keys; /* shared keys and values that L2 does not hold, for few rows, which fetch */
     struct iolk_fetch own_stream;
@@ -327,10 +329,59 @@ static void finish_branches(const struct block *b)
     const struct iol_attention *call = b->call;
     const size_t d = call->heads->head_dim;
     for (size_t r = 0; r < b->rows; r += IOLK_MR) {
-        call->ops->tail_f32(
-            smaller(b->rows - r, IOLK_MR), d, b->scores + r * b->ld_s + call->shared->count,
-            b->ld_s, b->own_v + r * b->ld_own, b->ld_own, b->rcp + r, b->z + r * b->ld_z, b->ld_z);
+        call->ops->tail_f32(smaller(b->rows - r, IOLK_MR), d,
+                            b->scores + r * b->ld_s + call->shared->count, b->ld_s,
+                            b->own_v + r * b->ld_own_v, b->ld_own_v, b->rcp + r, b->z + r * b->ld_z,
+                            b->ld_z);
         fetch_piece(b->fetch);
+    }
+}
+
+/* Where the rows of one task lie. */
+struct place {
+    const float *q, *own_k;
+    float *z;
+    size_t ld_q, ld_own_k, ld_z;
+};
+
+/* Branches' own keys are multiplied sixteen rows of q and of k at a time, a few elements of each in
+ * turn. Rows a large power of two of bytes apart lie in the same sets of L1, and are read from L2
+ * each time where they are more than it has ways: they are copied side by side. So is z, which
+ * would be written, read and written again there, unless it is far away: then the copy would wait
+ * for it. */
+enum { WAY = 4096, ROWS_IN_TURN = 16 };
+
+static bool share_sets(const struct iolk_ops *ops, size_t rows, size_t ld)
+{
+    const size_t bytes = ld * sizeof(float) % WAY, apart = bytes ? bytes & -bytes : WAY;
+    return ld && rows * apart / WAY > ops->l1_bytes / WAY;
+}
+
+static void copy_rows(size_t rows, size_t n, const float *from, size_t ld_from, float *to,
+                      size_t ld_to)
+{
+    for (size_t r = 0; r < rows; r++) {
+        memcpy(to + r * ld_to, from + r * ld_from, n * sizeof(float));
+    }
+}
+
+/* copies: room for MOST_ROWS rows of q, and as many of k. */
+static void copy_sharing_rows(const struct iol_attention *call, size_t rows, bool far,
+                              float *copies, struct place *at)
+{
+    const size_t d = call->heads->head_dim, in_turn = smaller(rows, ROWS_IN_TURN);
+    if (share_sets(call->ops, in_turn, at->ld_own_k)) {
+        float *const k = copies + MOST_ROWS * MOST_COPIED;
+        copy_rows(rows, d, at->own_k, at->ld_own_k, k, d);
+        at->own_k = k;
+        at->ld_own_k = d;
+    }
+    if (share_sets(call->ops, 2 * in_turn, at->ld_q)) {
+        copy_rows(rows, d, at->q, at->ld_q, copies, d);
+        at->q = copies;
+        at->ld_q = d;
+        at->z = far ? at->z : copies;
+        at->ld_z = far ? at->ld_z : d;
     }
 }
 
@@ -346,20 +397,32 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
     const size_t rows = together > 1 ? together : smaller(call->rows - row, most),
                  kv_head = head / (heads->heads / heads->kv_heads),
                  own_at = call->own ? 0 : row * call->ld_kv + kv_head * d;
+    const struct place in_place = {.q = call->q + row * call->ld_q + head * d,
+                                   .own_k = call->own ? NULL : call->k + own_at,
+                                   .z = call->z + row * call->ld_z + head * d,
+                                   .ld_q = together > 1 ? d : call->ld_q,
+                                   .ld_own_k = together > 1 ? 0 : call->ld_kv,
+                                   .ld_z = together > 1 ? d : call->ld_z};
+    struct place at = in_place;
+    float *const rcp = workspace + most * score_stride(most_keys(call));
+    if (!call->own && together == 1 && rows > IOLK_MR / 2 && d <= MOST_COPIED) {
+        copy_sharing_rows(call, rows, fetch.row < fetch.end, rcp + MOST_ROWS, &at);
+    }
     const struct block b = {.call = call,
                             .kv_head = kv_head,
                             .row = row,
                             .rows = rows,
-                            .q = call->q + row * call->ld_q + head * d,
-                            .z = call->z + row * call->ld_z + head * d,
+                            .q = at.q,
+                            .z = at.z,
                             .scores = workspace,
-                            .rcp = workspace + most * score_stride(most_keys(call)),
-                            .ld_q = together > 1 ? d : call->ld_q,
-                            .ld_z = together > 1 ? d : call->ld_z,
+                            .rcp = rcp,
+                            .ld_q = at.ld_q,
+                            .ld_z = at.ld_z,
                             .ld_s = score_stride(most_keys(call)),
-                            .own_k = call->own ? NULL : call->k + own_at,
+                            .own_k = at.own_k,
                             .own_v = call->own ? NULL : call->v + own_at,
-                            .ld_own = together > 1 ? 0 : call->ld_kv,
+                            .ld_own_k = at.ld_own_k,
+                            .ld_own_v = together > 1 ? 0 : call->ld_kv,
                             .fetch = &fetch,
                             .far_keys = keys_are_far(call, rows),
                             .own_stream = iol_fetch(call->ops, rows, NULL, 0)};
@@ -370,7 +433,7 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
         score_keys(&b, call->own, before);
     } else {
         fetch_piece(&fetch);
-        ops->chains_f32(b.rows, d, b.q, b.ld_q, b.own_k, b.ld_own, b.rcp);
+        ops->chains_f32(b.rows, d, b.q, b.ld_q, b.own_k, b.ld_own_k, b.rcp);
         for (size_t r = 0; r < b.rows; r++) {
             b.scores[r * b.ld_s + before] = b.rcp[r];
         }
@@ -388,6 +451,9 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
         mix_own(&b);
     } else {
         finish_branches(&b);
+    }
+    if (b.z != in_place.z) {
+        copy_rows(b.rows, d, b.z, b.ld_z, in_place.z, in_place.ld_z);
     }
 }
 
