@@ -161,6 +161,21 @@ static double tail_bytes(const size_t *s)
 }
 OP(tail, f32) = {{"m", "n"}, {{8, 32}, {8, 64}, {8, 128}}, tail_call, tail_flops, tail_bytes};
 
+static void fma_call(any_fn *fn, const size_t *s, float *const *p)
+{
+    CALL(fma, f32)(s[0], 1e-3F, 1e-3F, p[2]);
+}
+static double fma_flops(const size_t *s)
+{
+    return 2.0 * IOLK_FMA_CHAINS * (double)s[0];
+}
+static double fma_bytes(const size_t *s)
+{
+    (void)s;
+    return 8.0 * IOLK_FMA_CHAINS;
+}
+OP(fma, f32) = {{"steps"}, {{96}, {768}, {3072}}, fma_call, fma_flops, fma_bytes};
+
 /* --- over n elements ----------------------------------------------------------------------------
  * VECTOR(op, dtype, FLOPs and arrays moved per element, sizes..., how to call) */
 
@@ -189,8 +204,6 @@ OP(tail, f32) = {{"m", "n"}, {{8, 32}, {8, 64}, {8, 128}}, tail_call, tail_flops
 /* Arrays: 0 and 1 are data, 2 and 3 are written. */
 static volatile double sink;
 
-VECTOR(axpy, f32, 2.0, 3.0, CALL(axpy, f32)(s[0], 1e-7F, p[0], p[2]))
-VECTOR(scale, f32, 1.0, 2.0, CALL(scale, f32)(s[0], 0.7F, p[0], p[2]))
 VECTOR(add, f32, 1.0, 3.0, CALL(add, f32)(s[0], p[0], p[1], p[2]))
 VECTOR(softmax, f32, 5.0, 2.0, CALL(softmax, f32)(1, s[0], 0, 0.125F, p[2], s[0], p[3]))
 VECTOR(sumexp, f32, 3.0, 1.0, CALL(sumexp, f32)(s[0], p[0], p[2], p[3]))

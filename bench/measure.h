@@ -34,8 +34,8 @@ static const double bench_warm_seconds = 1e-3;
  * away, since the machine started; 0 where /proc/stat is not there. */
 double bench_foreign_seconds(void);
 
-/* f32 FMA rate of `threads` threads now, FLOP/s: independent chains in registers for about
- * `seconds`; no kernel of ours is involved. 0 where this architecture has no such loop. */
+/* f32 FMA rate of `threads` threads now, FLOP/s: the registry's chains in registers (fma_f32, which
+ * iol_machine_probe runs) for about `seconds`. */
 double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds);
 
 /* FMAs on `threads` threads for bench_warm_seconds, before a turn: the clock of a core that begins
@@ -43,8 +43,7 @@ double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds);
  * sample of the peak on the way up would be too low for the turn that follows it. */
 void bench_ramp_up(enum iolk_isa isa, size_t threads);
 /* How many processors `threads` threads have now: their FMA rate over that of one. A host may put
- * the processors of a virtual machine on one core, and no clock in it shows that. `threads` where
- * this architecture has no such loop. */
+ * the processors of a virtual machine on one core, and no clock in it shows that. */
 double bench_processors(size_t threads);
 static const double bench_enough = 0.9; /* processors per thread */
 /* Whether each thread has enough of one; waits for it, a minute at most in a whole run. */

@@ -1,5 +1,7 @@
-/* The machine's roofs from moment to moment: FMA rate, clock, bandwidth of every level of memory.
- * None of our kernels is involved. */
+/* The machine's roofs from moment to moment: FMA rate (the registry's chains in registers, the
+ * probe of iol_machine_probe), clock, bandwidth of every level of memory (no kernel of ours is
+ * involved).
+ */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
@@ -17,82 +19,21 @@
 
 /* --- peak and bandwidth --- */
 
-/* `turns` times 12 independent FMAs on registers. Sums stay finite and normal. */
-#if defined(__x86_64__)
-#define FMA_LOOP(suffix, reg)                                                                      \
-    __asm__ volatile("vbroadcastss %1, %%" reg "13\n\t"                                            \
-                     "vbroadcastss %2, %%" reg "14\n\t"                                            \
-                     "1:\n\t" FMA(suffix, reg, 0) FMA(suffix, reg, 1) FMA(suffix, reg, 2)          \
-                         FMA(suffix, reg, 3) FMA(suffix, reg, 4) FMA(suffix, reg, 5)               \
-                             FMA(suffix, reg, 6) FMA(suffix, reg, 7) FMA(suffix, reg, 8)           \
-                                 FMA(suffix, reg, 9) FMA(suffix, reg, 10)                          \
-                                     FMA(suffix, reg, 11) "dec %0\n\t"                             \
-                                                          "jnz 1b\n\t"                             \
-                                                          "vzeroupper"                             \
-                     : "+r"(turns)                                                                 \
-                     : "m"(fma_a), "m"(fma_b)                                                      \
-                     : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",       \
-                       "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14")
-#define FMA(suffix, reg, i) "vfmadd231" suffix " %%" reg "13, %%" reg "14, %%" reg #i "\n\t"
-
-static const float fma_a = 1.2345e-3F, fma_b = 0.76543F;
-
-/* FLOPs of one turn. */
-static size_t fma_turns(enum iolk_isa isa, size_t turns)
-{
-    __asm__ volatile("vzeroall"
-                     :
-                     :
-                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
-    if (isa == IOLK_ISA_AVX512) {
-        FMA_LOOP("ps", "zmm");
-        return (size_t)12 * 32;
-    }
-    if (isa == IOLK_ISA_AVX2) {
-        FMA_LOOP("ps", "ymm");
-        return (size_t)12 * 16;
-    }
-    FMA_LOOP("ss", "xmm");
-    return (size_t)12 * 2;
-}
-#elif defined(__aarch64__)
-static size_t fma_turns(enum iolk_isa isa, size_t turns)
-{
-    if (isa != IOLK_ISA_NEON) {
-        return 0;
-    }
-#define FMA(i) "fmla v" #i ".4s, v24.4s, v25.4s\n\t"
-    __asm__ volatile("movi v24.4s, #1\n\tscvtf v24.4s, v24.4s, #8\n\tmov v25.16b, v24.16b\n\t"
-                     "1:\n\t" FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7) FMA(8) FMA(9)
-                         FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) "subs %0, %0, #1\n\t"
-                                                                         "b.ne 1b"
-                     : "+r"(turns)
-                     :
-                     : "cc", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10",
-                       "v11", "v12", "v13", "v14", "v15", "v24", "v25");
-    return (size_t)16 * 8;
-}
-#else
-static size_t fma_turns(enum iolk_isa isa, size_t turns)
-{
-    (void)isa, (void)turns;
-    return 0;
-}
-#endif
-
 /* reading: bench_clock_cost, here and below. */
 static double peak_thread(enum iolk_isa isa, size_t threads, double seconds, double reading)
 {
-    enum { TURNS = 16000 };
+    enum { STEPS = 16000 };
+    struct iolk_ops ops;
+    iolk_ops_fill(1U << isa | 1U << IOLK_ISA_SCALAR, &ops);
+    _Alignas(64) float chains[IOLK_FMA_CHAINS] = {0};
     double begin = bench_clock(threads), now, read = 0;
-    size_t flops = 0, turn = 0;
+    size_t flops = 0;
     do {
-        turn = fma_turns(isa, TURNS);
-        flops += TURNS * turn;
+        ops.fma_f32(STEPS, 1e-3F, 1e-3F, chains);
+        flops += (size_t)2 * IOLK_FMA_CHAINS * STEPS;
         now = bench_clock(threads);
         read += reading;
-    } while (turn && now - begin < seconds);
+    } while (now - begin < seconds);
     return (double)flops / (now - begin - read);
 }
 

@@ -82,10 +82,10 @@ typedef iolk_widen_fn iolk_widen_bf16_fn, iolk_widen_f16_fn, iolk_widen_q80_fn, 
 typedef void iolk_chains_f32_fn(size_t m, size_t n, const float *restrict q, size_t ld_q,
                                 const float *restrict k, size_t ld_k, float *restrict out);
 
-/* y[i] = fma(a, x[i], y[i]) */
-typedef void iolk_axpy_f32_fn(size_t n, float a, const float *restrict x, float *restrict y);
-/* y[i] = a * x[i]; y may be x */
-typedef void iolk_scale_f32_fn(size_t n, float a, const float *x, float *y);
+/* The machine's FMA peak: `steps` times y[i] = fma(a, b, y[i]), as independent chains that stay in
+ * registers. y (IOLK_FMA_CHAINS) */
+enum { IOLK_FMA_CHAINS = 192 };
+typedef void iolk_fma_f32_fn(size_t steps, float a, float b, float *y);
 /* y[i] = x[i] + c[i]; y may be x */
 typedef void iolk_add_f32_fn(size_t n, const float *x, const float *c, float *y);
 
@@ -183,8 +183,7 @@ typedef double iolk_kl_f64_fn(size_t n, const float *x, double lse_x, const floa
     O(widen, q41)                                                                                  \
     O(widen, q4k)                                                                                  \
     O(chains, f32)                                                                                 \
-    O(axpy, f32)                                                                                   \
-    O(scale, f32)                                                                                  \
+    O(fma, f32)                                                                                    \
     O(add, f32)                                                                                    \
     O(softmax, f32)                                                                                \
     O(mix, f32)                                                                                    \

@@ -2,7 +2,7 @@
 """check_disassembly.py OBJDUMP BUILD_DIR: what the compiler made of the kernels.
 
 Looks at the kernel objects of an optimised build (gcc or clang, x86-64 or AArch64):
-  - gemm, and mix where it is a tile of gemm: every innermost loop that multiplies does so with FMAs of the ISA's full registers (zmm, ymm, v.4s) and with
+  - gemm, mix where it is a tile of gemm, and the probe of the FMA peak: every innermost loop that multiplies does so with FMAs of the ISA's full registers (zmm, ymm, v.4s) and with
     no scalar ones (half registers where a name ends with _by_halves), and touches no vector register on the stack: an
     accumulator that lives in memory costs more than the arithmetic;
   - the other kernels that are written in FMAs have such a loop;
@@ -29,7 +29,7 @@ WIDENED = r"^gemm_(bf16|f16|q80|q40|q41|q4k)$"  # constants of a block may lie o
 GEMMS = ("gemm_f32", "gemm_bf16dot", "gemm_bf16x32dot", "gemm_int8dot")
 OWN_MIX = ("avx2", "avx512")  # where mix_f32 is a GEMM's tile with a triangle; elsewhere it calls gemm_f32
 OWN_PANELS = ("avx512",)  # where panels_f32 has loops of its own; elsewhere it calls gemm_f32
-FMA_OPS = ("mix_f32", "axpy_f32", "rmsnorm_f32", "layernorm_f32", "rope_f32", "dot_f64", "ssq_f64")
+FMA_OPS = ("mix_f32", "rmsnorm_f32", "layernorm_f32", "rope_f32", "dot_f64", "ssq_f64")
 
 
 def functions(listing):
@@ -148,7 +148,7 @@ def main():
         isas.add(isa)
         if isa == "scalar":
             seen, faults, what = *check_scalar(listing), "instructions, no packed FMA"
-        elif op in GEMMS or (op == "mix_f32" and isa in OWN_MIX) or (op == "panels_f32" and isa in OWN_PANELS):
+        elif op in GEMMS or op == "fma_f32" or (op == "mix_f32" and isa in OWN_MIX) or (op == "panels_f32" and isa in OWN_PANELS):
             seen, faults, what = *check_gemm(isa, listing), "inner loops, all of full-width FMAs, nothing spilled"
             gemms |= {isa} if op in GEMMS else set()
         elif op in FMA_OPS or re.match(WIDENED, op):

@@ -249,12 +249,14 @@ static void chains_two(size_t m, size_t n, const float *restrict q, size_t ld_q,
     }
 }
 
-static void axpy_unfused(size_t n, float a, const float *restrict x, float *restrict y)
+static void fma_unfused(size_t steps, float a, float b, float *y)
 {
+    const float product = a * b;
     kcb_fired++;
-    for (size_t i = 0; i < n; i++) {
-        float product = a * x[i];
-        y[i] += product;
+    for (size_t i = 0; i < IOLK_FMA_CHAINS; i++) {
+        for (size_t s = 0; s < steps; s++) {
+            y[i] += product;
+        }
     }
 }
 
@@ -412,7 +414,7 @@ const struct kc_variant kcb_broken[] = {BROKEN(gemm_f32, gemm_two_chains),
                                         BROKEN(gemm_f32, gemm_rows_differ),
                                         BROKEN(panels_f32, panels_of_a_slice),
                                         BROKEN(chains_f32, chains_two),
-                                        BROKEN(axpy_f32, axpy_unfused),
+                                        BROKEN(fma_f32, fma_unfused),
                                         BROKEN(sum_f64, sum_in_order),
                                         BROKEN(dot_f64, dot_eight_lanes),
                                         BROKEN(silu_mul_f32, silu_mul_reciprocal),

@@ -182,32 +182,42 @@ const struct kc_op kc_chains_f32 = {"m n shared", true,        chains_shape,
 
 /* --- one or two vectors in, one out --- */
 
-static bool axpy_shape(size_t index, enum kc_kind kind, struct kc_case *out)
+static bool fma_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {
-    if (index >= LENGTHS) {
+    static const size_t steps[] = {0, 1, 2, 3, 7, 16, 63, 100};
+    static const double others[KC_KINDS] = {2.0, -0.83, 0x1.3p-9, 0x1.8p-126, 0.77};
+    if (index >= sizeof steps / sizeof *steps) {
         return false;
     }
-    size_t n = lengths[index];
     *out = (struct kc_case){.kind = kind,
-                            .size = {n},
-                            .scalar = {factor(kind)},
-                            .array = {floats(n, KC_IN), floats(n, KC_INOUT)},
-                            .arrays = 2};
+                            .size = {steps[index]},
+                            .scalar = {factor(kind), (double)(float)others[kind]},
+                            .array = {floats(IOLK_FMA_CHAINS, KC_INOUT)},
+                            .arrays = 1};
     return true;
 }
 
-static void axpy_call(kc_fn *fn, const struct kc_case *c, void *const *p)
+/* A chain of no steps that ends as -0. */
+static void fma_prepare(struct kc_case *c, void *const *p)
 {
-    ((iolk_axpy_f32_fn *)fn)(c->size[0], (float)c->scalar[0], p[0], p[1]);
+    if (c->kind == KC_SPECIAL) {
+        ((float *)p[0])[IOLK_FMA_CHAINS - 1] = -0.0F;
+    }
 }
 
-static void axpy_reference(const struct kc_case *c, void *const *p, double *const *out,
-                           double *const *bound)
+static void fma_call(kc_fn *fn, const struct kc_case *c, void *const *p)
 {
-    iolk_axpy_f32_ref(c->size[0], (float)c->scalar[0], p[0], p[1], out[1], bound[1]);
+    ((iolk_fma_f32_fn *)fn)(c->size[0], (float)c->scalar[0], (float)c->scalar[1], p[0]);
 }
 
-const struct kc_op kc_axpy_f32 = {"n", true, axpy_shape, NULL, axpy_call, axpy_reference};
+static void fma_reference(const struct kc_case *c, void *const *p, double *const *out,
+                          double *const *bound)
+{
+    iolk_fma_f32_ref(IOLK_FMA_CHAINS, c->size[0], (float)c->scalar[0], (float)c->scalar[1], p[0],
+                     out[0], bound[0]);
+}
+
+const struct kc_op kc_fma_f32 = {"steps", true, fma_shape, fma_prepare, fma_call, fma_reference};
 
 /* size[1], in_place: the output array is input number in_place - 1. */
 static bool map_shape(size_t index, enum kc_kind kind, size_t inputs, size_t in_places,
@@ -248,18 +258,6 @@ static bool silu_mul_shape(size_t index, enum kc_kind kind, struct kc_case *out)
     return map_shape(index, kind, 2, 2, out);
 }
 
-static void scale_call(kc_fn *fn, const struct kc_case *c, void *const *p)
-{
-    ((iolk_scale_f32_fn *)fn)(c->size[0], (float)c->scalar[0], p[0], p[map_output(c)]);
-}
-
-static void scale_reference(const struct kc_case *c, void *const *p, double *const *out,
-                            double *const *bound)
-{
-    size_t y = map_output(c);
-    iolk_scale_f32_ref(c->size[0], (float)c->scalar[0], p[0], out[y], bound[y]);
-}
-
 /* A kernel (n, x, y), and one of (n, x, c, y). */
 #define UNARY(op)                                                                                  \
     static void op##_call(kc_fn *fn, const struct kc_case *c, void *const *p)                      \
@@ -288,8 +286,6 @@ UNARY(gelu_tanh)
 UNARY(gelu_erf)
 UNARY(exp)
 
-const struct kc_op kc_scale_f32 = {"n in_place", true,       unary_shape,
-                                   NULL,         scale_call, scale_reference};
 const struct kc_op kc_add_f32 = {"n in_place", true, add_shape, NULL, add_call, add_reference};
 const struct kc_op kc_silu_mul_f32 = {"n in_place", false,         silu_mul_shape,
                                       NULL,         silu_mul_call, silu_mul_reference};

@@ -69,9 +69,9 @@ struct iol_machine {
     uint64_t memory_bytes, available_bytes;
     double peak_flops; /* f32 FMA, of the context's ISA on the context's threads; FLOP/s */
 };
-/* Fill *out_machine (struct_size set by the caller). The peak comes from the registry's GEMM kernel
- * on data in L1, measured for about `seconds` (0: not measured, peak 0). Thread-safe, but another
- * busy thread lowers the peak. */
+/* Fill *out_machine (struct_size set by the caller). The peak comes from the registry's chains of
+ * FMAs in registers, measured for about `seconds` (0: not measured, peak 0). Thread-safe, but
+ * another busy thread lowers the peak. */
 IOL_API IOL_NODISCARD enum iol_status iol_machine_probe(const struct iol_ctx *ctx, double seconds,
                                                         struct iol_machine *out_machine);
 

@@ -85,9 +85,8 @@ void iolk_widen_q41_ref(size_t k0, size_t k1, const void *panel, double *out, do
 void iolk_widen_q4k_ref(size_t k0, size_t k1, const void *panel, double *out, double *out_bound);
 void iolk_chains_f32_ref(size_t m, size_t n, const float *q, size_t ld_q, const float *k,
                          size_t ld_k, double *out, double *out_bound);
-void iolk_axpy_f32_ref(size_t n, float a, const float *x, const float *y, double *out_y,
-                       double *out_bound);
-void iolk_scale_f32_ref(size_t n, float a, const float *x, double *out_y, double *out_bound);
+void iolk_fma_f32_ref(size_t n, size_t steps, float a, float b, const float *y, double *out_y,
+                      double *out_bound);
 void iolk_add_f32_ref(size_t n, const float *x, const float *c, double *out_y, double *out_bound);
 /* out_scores (m, n + (m - 1) * step), dense: what lies beyond a row stays as it was */
 void iolk_softmax_f32_ref(size_t m, size_t n, size_t step, float scale, const float *scores,

@@ -29,7 +29,7 @@ static bool kernel_line(const char *path, const char *key, char *out, size_t siz
     return colon != NULL;
 }
 
-enum { PROBE_K = 96, PROBE_CALLS = 64 }; /* a panel of 18 KiB and a tile of A: inside every L1 */
+enum { PROBE_STEPS = 40000 }; /* 0.1 ms and more: a reading of the clock takes half a us */
 
 /* Processor time of this thread: a neighbour that takes the core away does not lower the peak. */
 static double thread_seconds(void)
@@ -39,20 +39,15 @@ static double thread_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* FLOP/s of this thread in the registry's GEMM on L1 data, for about `seconds`. */
+/* FLOP/s of this thread in the registry's FMA chains, for about `seconds`. */
 static double probe_thread(const struct iol_ctx *ctx, double seconds)
 {
-    _Alignas(IOL_ALIGN) float a[IOLK_MR * PROBE_K], b[IOLK_NR * PROBE_K], c[IOLK_MR * IOLK_NR];
-    memset(a, 0, sizeof a);
-    memset(b, 0, sizeof b);
+    _Alignas(IOL_ALIGN) float chains[IOLK_FMA_CHAINS] = {0};
     double begin = thread_seconds(), now = begin;
     uint64_t flops = 0;
     do {
-        for (int i = 0; i < PROBE_CALLS; i++) {
-            ctx->ops.gemm_f32(IOLK_MR, IOLK_NR, PROBE_K, a, PROBE_K, b, IOLK_NR, NULL, 0, c,
-                              IOLK_NR, NULL);
-        }
-        flops += (uint64_t)2 * IOLK_MR * IOLK_NR * PROBE_K * PROBE_CALLS;
+        ctx->ops.fma_f32(PROBE_STEPS, 1e-3F, 1e-3F, chains);
+        flops += (uint64_t)2 * IOLK_FMA_CHAINS * PROBE_STEPS;
         now = thread_seconds();
     } while (now - begin < seconds);
     return (double)flops / (now - begin);

@@ -1,5 +1,0 @@
-/* axpy_f32_neon: sixteen virtual lanes in 4 q of f32; the algorithm is in the template. */
-#include "lanes_neon.h"
-
-#define IOLK_NAME iolk_axpy_f32_neon
-#include "../tmpl/axpy_f32_tmpl.h"
