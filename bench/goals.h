@@ -63,6 +63,14 @@ void goal_line(struct goal_report *report, const char *id, double measured, doub
                const char *reason);
 void goal_skip(struct goal_report *report, const char *id, double target, const char *reason);
 
+/* What a cell at this share of the peak and this ratio would need of the peak for the target. Above
+ * goal_reach nobody's kernels get there: such cells are missed all the same, and counted. */
+static inline double goal_needs(double share, double ratio, double target)
+{
+    return share * target / ratio;
+}
+static const double goal_reach = 0.95;
+
 /* bench_foreign_seconds; those of the Python peers are ours. */
 double goal_foreign_seconds(void);
 

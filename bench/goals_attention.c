@@ -292,9 +292,9 @@ static void judge(const struct attention_goal *goal, const struct cell_list *lis
                   struct goal_report *report)
 {
     const struct attention_cell *worst = NULL;
-    size_t count = 0, missed = 0, disturbed = 0;
+    size_t count = 0, missed = 0, disturbed = 0, beyond = 0;
     const char *why = "not reached in the time of this run";
-    char reason[320];
+    char reason[400], needs[80] = "";
     for (size_t i = 0; i < list->count; i++) {
         const struct attention_cell *cell = &list->cells[i];
         if (!belongs(goal, cell) || !cell->measured || isnan(cell->of[goal->measure].median)) {
@@ -306,6 +306,8 @@ static void judge(const struct attention_goal *goal, const struct cell_list *lis
         }
         const struct bench_interval *x = &cell->of[goal->measure];
         missed += x->high < goal->target;
+        beyond += goal->measure == OVER_TORCH && x->high < goal->target &&
+                  goal_needs(cell->of[SHARE].median, x->median, goal->target) > goal_reach;
         if (!count++ || x->median < worst->of[goal->measure].median) {
             worst = cell;
         }
@@ -322,9 +324,13 @@ static void judge(const struct attention_goal *goal, const struct cell_list *lis
         goal_skip(report, goal->id, goal->target, reason);
         return;
     }
+    if (beyond) {
+        snprintf(needs, sizeof needs, " (%zu would need over %.2f of the peak)", beyond,
+                 goal_reach);
+    }
     snprintf(reason, sizeof reason,
-             "t %zu, %s; %zu cells, %zu missed, %zu disturbed; worst t %zu d %zu gqa %zu b %zu",
-             goal->threads, goal->group, count, missed, disturbed, worst->shape.keys,
+             "t %zu, %s; %zu cells, %zu missed%s, %zu disturbed; worst t %zu d %zu gqa %zu b %zu",
+             goal->threads, goal->group, count, missed, needs, disturbed, worst->shape.keys,
              worst->shape.head_dim, worst->shape.group, worst->shape.branches);
     goal_line(report, goal->id, worst->of[goal->measure].median, goal->target, missed == 0, reason);
 }

@@ -37,6 +37,7 @@ struct cell {
     size_t threads;
     bool disturbed;
     struct bench_interval ratio; /* to the best of the engines */
+    double share;                /* of the peak */
 };
 
 struct contender {
@@ -256,7 +257,8 @@ static bool measure(const struct goal_options *options, const char *model, const
         take_turns(&run, options->full ? 2 * options->cell_seconds : options->cell_seconds);
         const double share = (goal_foreign_seconds() - foreign) / (iol_seconds() - begin);
         const size_t best = best_engine(&run);
-        *cell = (struct cell){model, threads, threads > 1 && share > 0.1, ratio_to(&run, best)};
+        *cell = (struct cell){model, threads, threads > 1 && share > 0.1, ratio_to(&run, best),
+                              bench_interval_of(&run.shares).median};
         print_cell(&run, cell, best);
         for (size_t e = 0; e < ENGINES; e++) {
             if (run.contenders[e].seconds.count) {
@@ -284,7 +286,7 @@ static bool measure(const struct goal_options *options, const char *model, const
 static void judge(const struct cell *cells, size_t threads, const char *skipped,
                   struct goal_report *report)
 {
-    char reason[GOAL_TEXT];
+    char reason[GOAL_TEXT], needs[80] = "";
     size_t count = 0, missed = 0, disturbed = 0;
     const struct cell *worst = NULL;
     for (size_t i = 0; i < (size_t)2 * MODELS; i++) {
@@ -306,11 +308,15 @@ static void judge(const struct cell *cells, size_t threads, const char *skipped,
         goal_skip(report, "K8", target, reason);
         return;
     }
+    const double needed = goal_needs(worst->share, worst->ratio.median, target);
+    if (missed && needed > goal_reach) {
+        snprintf(needs, sizeof needs, " (would need %.2f of the peak)", needed);
+    }
     snprintf(reason, sizeof reason,
              "t %zu, prefill of %d tokens over the best of PyTorch and llama.cpp; %zu models, %zu "
-             "missed, %zu left out (disturbed); worst %s: %.3f [%.3f %.3f]%s",
+             "missed, %zu left out (disturbed); worst %s: %.3f [%.3f %.3f]%s%s",
              threads, (int)TOKENS, count, missed, disturbed, worst->model, worst->ratio.median,
-             worst->ratio.low, worst->ratio.high, skipped);
+             worst->ratio.low, worst->ratio.high, needs, skipped);
     goal_line(report, "K8", worst->ratio.median, target, missed == 0, reason);
 }
 
