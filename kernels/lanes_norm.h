@@ -25,6 +25,12 @@ struct norm_rows {
 };
 
 #define ROWS4(X) X(0) X(1) X(2) X(3)
+/* All rows are read before one is written: a load waits for a store before it at the same place of
+ * another page, where the processor cannot tell the pages apart by the few bits it compares. */
+#define WRITE(r)                                                                                   \
+    if (r < m) {                                                                                   \
+        f32x16_store(y##r + i, out##r);                                                            \
+    }
 
 static inline f32x16 norm_input(const bool add, const float *x, const float *c, float *sum)
 {
@@ -77,10 +83,9 @@ static inline __attribute__((always_inline)) void rmsnorm_rows(const size_t m, c
         acc##r = f32x16_keep(f32x16_fma(v, v, acc##r), acc##r, rest);                              \
     }
 #define FACTOR(r) const f32x16 factor##r = r < m ? norm_factor(acc##r, t) : acc##r;
-#define WRITE(r)                                                                                   \
-    if (r < m) {                                                                                   \
-        f32x16_store(y##r + i, f32x16_mul(f32x16_mul(f32x16_load(x##r + i), factor##r), gain));    \
-    }
+#define SCALED(r)                                                                                  \
+    const f32x16 out##r =                                                                          \
+        r < m ? f32x16_mul(f32x16_mul(f32x16_load(x##r + i), factor##r), gain) : factor##r;
 #define WRITE_REST(r)                                                                              \
     if (r < m) {                                                                                   \
         f32x16 v = f32x16_mul(f32x16_load_n(x##r + full, rest), factor##r);                        \
@@ -95,6 +100,7 @@ static inline __attribute__((always_inline)) void rmsnorm_rows(const size_t m, c
     ROWS4(FACTOR)
     for (size_t i = 0; i < full; i += IOLK_LANES) {
         const f32x16 gain = f32x16_load(t->gain + i);
+        ROWS4(SCALED)
         ROWS4(WRITE)
     }
     if (rest) {
@@ -104,7 +110,7 @@ static inline __attribute__((always_inline)) void rmsnorm_rows(const size_t m, c
 #undef SQUARE
 #undef SQUARE_REST
 #undef FACTOR
-#undef WRITE
+#undef SCALED
 #undef WRITE_REST
 }
 
@@ -137,10 +143,11 @@ static inline __attribute__((always_inline)) void layernorm_rows(const size_t m,
         acc##r = f32x16_keep(f32x16_fma(d, d, acc##r), acc##r, rest);                              \
     }
 #define FACTOR(r) const f32x16 factor##r = r < m ? norm_factor(acc##r, t) : acc##r;
-#define WRITE(r)                                                                                   \
+#define SCALED(r)                                                                                  \
+    f32x16 out##r = factor##r;                                                                     \
     if (r < m) {                                                                                   \
-        f32x16 d = f32x16_mul(f32x16_sub(f32x16_load(x##r + i), mean##r), factor##r);              \
-        f32x16_store(y##r + i, f32x16_fma(d, gain, bias));                                         \
+        out##r = f32x16_mul(f32x16_sub(f32x16_load(x##r + i), mean##r), factor##r);                \
+        out##r = f32x16_fma(out##r, gain, bias);                                                   \
     }
 #define WRITE_REST(r)                                                                              \
     if (r < m) {                                                                                   \
@@ -163,6 +170,7 @@ static inline __attribute__((always_inline)) void layernorm_rows(const size_t m,
     ROWS4(FACTOR)
     for (size_t i = 0; i < full; i += IOLK_LANES) {
         const f32x16 gain = f32x16_load(t->gain + i), bias = f32x16_load(t->bias + i);
+        ROWS4(SCALED)
         ROWS4(WRITE)
     }
     if (rest) {
@@ -176,11 +184,12 @@ static inline __attribute__((always_inline)) void layernorm_rows(const size_t m,
 #undef SQUARE
 #undef SQUARE_REST
 #undef FACTOR
-#undef WRITE
+#undef SCALED
 #undef WRITE_REST
 }
 
 #undef START
+#undef WRITE
 #undef ROWS4
 
 /* Whether four rows of x and four of y would share the few ways of one set of L1, which addresses
