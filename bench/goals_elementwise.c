@@ -398,8 +398,9 @@ static void print_cell(const struct set *s, const struct size *size, const struc
 void goal_elementwise(const struct goal_options *options, struct goal_report *report)
 {
     static const double target = 0.85;
-    /* Several places for what lies in L1: on some processors (Zen 4) 8 % of all pairs of pages
-     * cannot be used in turns at L1's speed, whoever does it. */
+    /* Several places for what lies in L1: how fast it is may depend on where its pages are (Zen 4:
+     * a load waits for a store at the same place of another page, by a few bits of their
+     * addresses). */
     enum { PLACES = 7 };
     const size_t l1_bytes = fitting(BENCH_L1, 0.875, (size_t)28 << 10);
     const struct size sizes[] = {{"L1", 512, PLACES * l1_bytes, PLACES, 1024},
