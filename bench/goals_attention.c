@@ -305,8 +305,9 @@ static void judge(const struct attention_goal *goal, const struct cell_list *lis
             continue;
         }
         const struct bench_interval *x = &cell->of[goal->measure];
-        missed += x->high < goal->target;
-        beyond += goal->measure == OVER_TORCH && x->high < goal->target &&
+        const bool miss = x->high < goal->target;
+        missed += miss;
+        beyond += miss && goal->measure == OVER_TORCH &&
                   goal_needs(cell->of[SHARE].median, x->median, goal->target) > goal_reach;
         if (!count++ || x->median < worst->of[goal->measure].median) {
             worst = cell;

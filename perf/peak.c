@@ -119,9 +119,8 @@ static int usage(const char *program, int status)
 {
     fprintf(status ? stderr : stdout,
             "usage: %s [--rounds N]\n"
-            "Prints JSON: FMA peak per ISA, bandwidth of L1, L2, L3 and DRAM per thread count, "
-            "clock. Medians of N rounds (%d), about 1 s each on 2 "
-            "processors.\n"
+            "Prints JSON: FMA peak per ISA, bandwidth of L1, L2, L3 and DRAM per thread\n"
+            "count, clock. Medians of N rounds (%d), about 1 s each on 2 processors.\n"
             "IOL_ISA narrows the instruction sets, taskset the processors.\n",
             program, (int)ROUNDS);
     return status;

@@ -194,7 +194,7 @@ def check_programs(build):
     if not faults:
         out = json.loads(peak.stdout)
         threads = {"1", str(out["threads"])}
-        figures = [out["clock_ghz"]] + [by for by in out["fma_gflops"].values()]
+        figures = [out["clock_ghz"], *out["fma_gflops"].values()]
         figures += [by for level in ("L1", "L2", "L3", "DRAM") for by in out["bandwidth_gbytes"][level].values()]
         faults += [f"{by}" for by in figures if not all(value > 0 for value in by.values())]
         faults += [f"{by} lacks a thread count" for by in figures[1:] if not threads <= set(by)]

@@ -405,7 +405,7 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
                                    .ld_z = together > 1 ? d : call->ld_z};
     struct place at = in_place;
     float *const rcp = workspace + most * score_stride(most_keys(call));
-    if (!call->own && together == 1 && rows > IOLK_MR / 2 && d <= MOST_COPIED) {
+    if (!call->own && rows > IOLK_MR / 2 && d <= MOST_COPIED) { /* fewer share no set of 8 ways */
         copy_sharing_rows(call, rows, fetch.row < fetch.end, rcp + MOST_ROWS, &at);
     }
     const struct block b = {.call = call,
