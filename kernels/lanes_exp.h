@@ -10,57 +10,57 @@
  * faster. x below -104 gives 0 and x above 100 infinity whatever the polynomial says, so clamping
  * there changes nothing; max(a, b) and min(a, b) give b where either is NaN, so NaN passes.
  *
- * IOLK_EXP(op): a lane operation of the vocabulary in scalar/lanes_scalar.h; IOLK_EXP_LANES: its
+ * IOLK_LANE(op): a lane operation of the vocabulary in scalar/lanes_scalar.h; IOLK_LANE_TYPE: its
  * type. */
-#define C(value) IOLK_EXP(set1)(value)
+#define C(value) IOLK_LANE(set1)(value)
 /* x - q ln 2. */
-static inline IOLK_EXP_LANES IOLK_EXP(exp_reduced)(IOLK_EXP_LANES x, IOLK_EXP_LANES q)
+static inline IOLK_LANE_TYPE IOLK_LANE(exp_reduced)(IOLK_LANE_TYPE x, IOLK_LANE_TYPE q)
 {
-    IOLK_EXP_LANES s = IOLK_EXP(fma)(q, C(-0.693145751953125f), x);
-    return IOLK_EXP(fma)(q, C(-1.428606765330187e-06f), s);
+    IOLK_LANE_TYPE s = IOLK_LANE(fma)(q, C(-0.693145751953125f), x);
+    return IOLK_LANE(fma)(q, C(-1.428606765330187e-06f), s);
 }
 
 /* e^s, s between -ln 2 / 2 and ln 2 / 2. */
-static inline IOLK_EXP_LANES IOLK_EXP(exp_rest)(IOLK_EXP_LANES s)
+static inline IOLK_LANE_TYPE IOLK_LANE(exp_rest)(IOLK_LANE_TYPE s)
 {
-    IOLK_EXP_LANES p = C(0.000198527617612853646f);
-    p = IOLK_EXP(fma)(p, s, C(0.00139304355252534151f));
-    p = IOLK_EXP(fma)(p, s, C(0.00833336077630519867f));
-    p = IOLK_EXP(fma)(p, s, C(0.0416664853692054749f));
-    p = IOLK_EXP(fma)(p, s, C(0.166666671633720398f));
-    p = IOLK_EXP(fma)(p, s, C(0.5f));
-    return IOLK_EXP(add)(C(1.0f), IOLK_EXP(fma)(IOLK_EXP(mul)(s, s), p, s));
+    IOLK_LANE_TYPE p = C(0.000198527617612853646f);
+    p = IOLK_LANE(fma)(p, s, C(0.00139304355252534151f));
+    p = IOLK_LANE(fma)(p, s, C(0.00833336077630519867f));
+    p = IOLK_LANE(fma)(p, s, C(0.0416664853692054749f));
+    p = IOLK_LANE(fma)(p, s, C(0.166666671633720398f));
+    p = IOLK_LANE(fma)(p, s, C(0.5f));
+    return IOLK_LANE(add)(C(1.0f), IOLK_LANE(fma)(IOLK_LANE(mul)(s, s), p, s));
 }
 
-static inline IOLK_EXP_LANES IOLK_EXP(exp_power)(IOLK_EXP_LANES x)
+static inline IOLK_LANE_TYPE IOLK_LANE(exp_power)(IOLK_LANE_TYPE x)
 {
-    return IOLK_EXP(round)(IOLK_EXP(mul)(x, C(1.44269504088896f)));
+    return IOLK_LANE(round)(IOLK_LANE(mul)(x, C(1.44269504088896f)));
 }
 
 /* exp of x in -104..100. */
-static inline IOLK_EXP_LANES IOLK_EXP(exp_within)(IOLK_EXP_LANES x)
+static inline IOLK_LANE_TYPE IOLK_LANE(exp_within)(IOLK_LANE_TYPE x)
 {
-    const IOLK_EXP_LANES q = IOLK_EXP(exp_power)(x);
-    return IOLK_EXP(ldexp)(IOLK_EXP(exp_rest)(IOLK_EXP(exp_reduced)(x, q)), q);
+    const IOLK_LANE_TYPE q = IOLK_LANE(exp_power)(x);
+    return IOLK_LANE(ldexp)(IOLK_LANE(exp_rest)(IOLK_LANE(exp_reduced)(x, q)), q);
 }
 
-static inline IOLK_EXP_LANES IOLK_EXP(exp_limited)(IOLK_EXP_LANES x)
+static inline IOLK_LANE_TYPE IOLK_LANE(exp_limited)(IOLK_LANE_TYPE x)
 {
-    return IOLK_EXP(min)(C(100.0f), IOLK_EXP(max)(C(-104.0f), x));
+    return IOLK_LANE(min)(C(100.0f), IOLK_LANE(max)(C(-104.0f), x));
 }
 
-static inline IOLK_EXP_LANES IOLK_EXP(exp)(IOLK_EXP_LANES x)
+static inline IOLK_LANE_TYPE IOLK_LANE(exp)(IOLK_LANE_TYPE x)
 {
-    return IOLK_EXP(exp_within)(IOLK_EXP(exp_limited)(x));
+    return IOLK_LANE(exp_within)(IOLK_LANE(exp_limited)(x));
 }
 
 #ifndef IOLK_ONE_LANE
 /* exp of x <= 0, or NaN. */
-static inline IOLK_EXP_LANES IOLK_EXP(exp_below)(IOLK_EXP_LANES x)
+static inline IOLK_LANE_TYPE IOLK_LANE(exp_below)(IOLK_LANE_TYPE x)
 {
-    x = IOLK_EXP(max)(C(-104.0f), x);
-    const IOLK_EXP_LANES q = IOLK_EXP(exp_power)(x);
-    return IOLK_EXP(ldexp_below)(IOLK_EXP(exp_rest)(IOLK_EXP(exp_reduced)(x, q)), q);
+    x = IOLK_LANE(max)(C(-104.0f), x);
+    const IOLK_LANE_TYPE q = IOLK_LANE(exp_power)(x);
+    return IOLK_LANE(ldexp_below)(IOLK_LANE(exp_rest)(IOLK_LANE(exp_reduced)(x, q)), q);
 }
 #endif
 #undef C

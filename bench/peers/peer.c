@@ -37,7 +37,23 @@ const struct peer *peer_get(enum peer_id id, const char **out_text)
 
 void peer_setting(const char *name, const char *value)
 {
-    setenv(name, value, 0);
+    const char *given = getenv(name), *rule = getenv("IOL_PEER_SETTINGS");
+    if (given ? value && strcmp(given, value) == 0 : !value) {
+        return;
+    }
+    if (given && rule && strcmp(rule, "keep") == 0) {
+        printf("setting %s=%s is kept (the bench would have %s)\n", name, given,
+               value ? value : "none");
+        return;
+    }
+    if (given) {
+        printf("setting %s=%s is replaced (IOL_PEER_SETTINGS=keep keeps it)\n", name, given);
+    }
+    if (value) {
+        setenv(name, value, 1);
+    } else {
+        unsetenv(name);
+    }
 }
 
 void peer_append_setting(char text[PEER_TEXT], const char *name)

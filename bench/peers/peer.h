@@ -50,7 +50,8 @@ const char *peer_name(enum peer_id id);
 /* Whether it lives in another process: started late, and timed by its turn only. */
 bool peer_elsewhere(enum peer_id id);
 
-/* setenv unless the user did. */
+/* Environment of a peer, NULL: none; before it is loaded. What an environment says that knows
+ * nothing of this bench gives way, and a line says so; IOL_PEER_SETTINGS=keep keeps it. */
 void peer_setting(const char *name, const char *value);
 /* Append "name=value " of an environment variable that is set. */
 void peer_append_setting(char text[PEER_TEXT], const char *name);

@@ -33,6 +33,7 @@ static bool open_openblas(char text[PEER_TEXT])
 #if defined(__x86_64__)
     peer_setting("OPENBLAS_CORETYPE",
                  bench_machine()->isa == IOLK_ISA_AVX512 ? "SkylakeX" : "Haswell");
+    peer_setting("OPENBLAS_L2_SIZE", NULL); /* its blocks follow from it */
 #endif
     void *library = NULL;
     char path[256] = "";

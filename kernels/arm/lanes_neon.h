@@ -7,7 +7,6 @@
 
 #include <arm_neon.h>
 #include <assert.h>
-#include <sleef.h>
 
 typedef struct {
     float32x4_t a, b, c, d; /* lanes 0-3, 4-7, 8-11, 12-15 */
@@ -228,18 +227,67 @@ static inline f32x16 f32x16_ldexp_below(f32x16 x, f32x16 q)
 #undef LDEXP_BELOW
 }
 
-#define IOLK_EXP_LANES f32x16
-#define IOLK_EXP(op)   f32x16_##op
-#include "../lanes_exp.h"
-#undef IOLK_EXP_LANES
-#undef IOLK_EXP
+typedef struct {
+    uint32x4_t a, b, c, d;
+} lanes_where;
+typedef struct {
+    lanes_where second, third; /* all ones: in it or beyond */
+} f32x16_piece;
 
-static inline f32x16 f32x16_erf(f32x16 x)
+static inline f32x16 f32x16_fms(f32x16 x, f32x16 y, f32x16 z)
 {
-#define ERF(part) Sleef_erff4_u10advsimd(x.part)
-    return OF4(ERF);
-#undef ERF
+#define FMS(part) vfmaq_f32(vnegq_f32(z.part), x.part, y.part)
+    return OF4(FMS);
+#undef FMS
 }
+
+static inline f32x16 f32x16_abs(f32x16 x)
+{
+#define ABS(part) vabsq_f32(x.part)
+    return OF4(ABS);
+#undef ABS
+}
+
+static inline f32x16 f32x16_signed_as(f32x16 x, f32x16 y)
+{
+#define SIGNED(part) vbslq_f32(vdupq_n_u32(0x80000000U), y.part, x.part)
+    return OF4(SIGNED);
+#undef SIGNED
+}
+
+static inline lanes_where at_least(f32x16 x, float least)
+{
+    const float32x4_t v = vdupq_n_f32(least);
+    return (lanes_where){vcgeq_f32(x.a, v), vcgeq_f32(x.b, v), vcgeq_f32(x.c, v),
+                         vcgeq_f32(x.d, v)};
+}
+
+static inline f32x16_piece f32x16_piece_of(f32x16 x, float second, float third)
+{
+    return (f32x16_piece){at_least(x, second), at_least(x, third)};
+}
+
+static inline f32x16 f32x16_pick(f32x16_piece piece, float c0, float c1, float c2)
+{
+    const float32x4_t v0 = vdupq_n_f32(c0), v1 = vdupq_n_f32(c1), v2 = vdupq_n_f32(c2);
+#define PICK_OF(part) vbslq_f32(piece.third.part, v2, vbslq_f32(piece.second.part, v1, v0))
+    return OF4(PICK_OF);
+#undef PICK_OF
+}
+
+static inline f32x16 f32x16_first(f32x16_piece piece, f32x16 x, f32x16 otherwise)
+{
+#define FIRST(part) vbslq_f32(piece.second.part, otherwise.part, x.part)
+    return OF4(FIRST);
+#undef FIRST
+}
+
+#define IOLK_LANE_TYPE f32x16
+#define IOLK_LANE(op)  f32x16_##op
+#include "../lanes_erf.h"
+#include "../lanes_exp.h"
+#undef IOLK_LANE_TYPE
+#undef IOLK_LANE
 
 static inline float f32x16_sum(f32x16 x)
 {
@@ -328,19 +376,75 @@ static inline f64x16 f64x16_fma(f64x16 x, f64x16 y, f64x16 z)
 #undef FMA
 }
 
-static inline f64x16 f64x16_exp(f64x16 x)
+static inline f64x16 f64x16_fms(f64x16 x, f64x16 y, f64x16 z)
 {
-#define EXP(part) Sleef_expd2_u10advsimd(x.part)
-    return OF8(EXP);
-#undef EXP
+#define FMS(part) vfmaq_f64(vnegq_f64(z.part), x.part, y.part)
+    return OF8(FMS);
+#undef FMS
 }
 
-static inline f64x16 f64x16_expm1(f64x16 x)
+static inline f64x16 f64x16_mul(f64x16 x, f64x16 y)
 {
-#define EXPM1(part) Sleef_expm1d2_u10advsimd(x.part)
-    return OF8(EXPM1);
-#undef EXPM1
+#define MUL(part) vmulq_f64(x.part, y.part)
+    return OF8(MUL);
+#undef MUL
 }
+
+/* vmaxq_f64 would return NaN where either is. */
+static inline f64x16 f64x16_max(f64x16 x, f64x16 y)
+{
+#define MAX(part) vbslq_f64(vcgtq_f64(x.part, y.part), x.part, y.part)
+    return OF8(MAX);
+#undef MAX
+}
+
+static inline f64x16 f64x16_min(f64x16 x, f64x16 y)
+{
+#define MIN(part) vbslq_f64(vcltq_f64(x.part, y.part), x.part, y.part)
+    return OF8(MIN);
+#undef MIN
+}
+
+static inline f64x16 f64x16_round(f64x16 x)
+{
+#define ROUND(part) vrndnq_f64(x.part)
+    return OF8(ROUND);
+#undef ROUND
+}
+
+/* 2^q, |q| < 1022: above 2^52 a double's last bits count ones: those of 1.5 * 2^52 + 1023 + q. */
+static inline float64x2_t power2(float64x2_t q)
+{
+    float64x2_t ones = vaddq_f64(q, vdupq_n_f64(0x1.8p52 + 1023));
+    return vreinterpretq_f64_s64(vshlq_n_s64(vreinterpretq_s64_f64(ones), 52));
+}
+
+/* Two steps, of which only the second can round. */
+static inline float64x2_t ldexp2(float64x2_t v, float64x2_t q)
+{
+    float64x2_t half = vrndnq_f64(vmulq_f64(q, vdupq_n_f64(0.5)));
+    return vmulq_f64(vmulq_f64(v, power2(half)), power2(vsubq_f64(q, half)));
+}
+
+static inline f64x16 f64x16_ldexp(f64x16 x, f64x16 q)
+{
+#define LDEXP(part) ldexp2(x.part, q.part)
+    return OF8(LDEXP);
+#undef LDEXP
+}
+
+static inline f64x16 f64x16_where_less(f64x16 x, f64x16 y, f64x16 v, f64x16 otherwise)
+{
+#define WHERE(part) vbslq_f64(vcltq_f64(x.part, y.part), v.part, otherwise.part)
+    return OF8(WHERE);
+#undef WHERE
+}
+
+#define IOLK_LANE_TYPE f64x16
+#define IOLK_LANE(op)  f64x16_##op
+#include "../lanes_exp64.h"
+#undef IOLK_LANE_TYPE
+#undef IOLK_LANE
 
 static inline double f64x16_sum(f64x16 x)
 {

@@ -13,6 +13,10 @@
  *   *_exp_below(a)                exp of a <= 0 or NaN; whatever of other lanes
  *   *_round, *_ldexp(a, q)        nearest integer, ties to even; a * 2^q rounded once (for *_exp)
  *   *_ldexp_below(a, q)           the same for -150 <= q <= 0; not here, where exp_below is exp
+ *   for *_erf: *_fms a * b - c; *_abs; *_signed_as(a, s), a >= 0 and the sign of s;
+ *   *_piece_of(a, second, third)  which of three pieces a is in, by the lower ends of two; in
+ *   *_pick(piece, c0, c1, c2)     a number for each piece; *_first(piece, a, b): a in the first
+ *   for *_exp of f64: *_where_less(a, b, v, w): v where a < b, else w
  *   *_top                         the largest of lanes that hold no NaN
  *   *_sum                         a[j] += a[j + s] for s = 8, 4, 2, 1 */
 #ifndef IOLK_LANES_SCALAR_H
@@ -29,11 +33,6 @@
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
-
-/* sleef.h shows these under -mavx2 only. */
-extern float Sleef_erff1_u10purecfma(float);
-extern double Sleef_expd1_u10purecfma(double);
-extern double Sleef_expm1d1_u10purecfma(double);
 
 typedef struct {
     float r[IOLK_LANES];
@@ -132,7 +131,8 @@ static inline f32x16 f32x16_max(f32x16 a, f32x16 b)
     EACH_LANE(f32x16, a.r[j] > b.r[j] ? a.r[j] : b.r[j]);
 }
 
-/* One lane, for exp: sixteen at a time would go through memory between any two operations. */
+/* One lane, for exp and erf: sixteen at a time would go through memory between any two operations.
+ */
 static inline float f32_set1(float x)
 {
     return x;
@@ -182,11 +182,49 @@ static inline float f32_ldexp(float a, float q)
     return a * most.value * rest.value;
 }
 
-#define IOLK_EXP_LANES float
-#define IOLK_EXP(op)   f32_##op
+typedef unsigned f32_piece;
+
+static inline float f32_sub(float a, float b)
+{
+    return a - b;
+}
+
+static inline float f32_fms(float a, float b, float c)
+{
+    return __builtin_fmaf(a, b, -c);
+}
+
+static inline float f32_abs(float a)
+{
+    return __builtin_fabsf(a);
+}
+
+static inline float f32_signed_as(float a, float sign)
+{
+    return __builtin_copysignf(a, sign);
+}
+
+static inline f32_piece f32_piece_of(float a, float second, float third)
+{
+    return a >= third ? 2 : a >= second ? 1 : 0;
+}
+
+static inline float f32_pick(f32_piece piece, float c0, float c1, float c2)
+{
+    return piece == 0 ? c0 : piece == 1 ? c1 : c2;
+}
+
+static inline float f32_first(f32_piece piece, float a, float otherwise)
+{
+    return piece == 0 ? a : otherwise;
+}
+
+#define IOLK_LANE_TYPE float
+#define IOLK_LANE(op)  f32_##op
+#include "../lanes_erf.h"
 #include "../lanes_exp.h"
-#undef IOLK_EXP_LANES
-#undef IOLK_EXP
+#undef IOLK_LANE_TYPE
+#undef IOLK_LANE
 
 static inline f32x16 f32x16_limit(f32x16 a, f32x16 most)
 {
@@ -210,7 +248,7 @@ static inline f32x16 f32x16_exp(f32x16 a)
 
 static inline f32x16 f32x16_erf(f32x16 a)
 {
-    EACH_LANE(f32x16, Sleef_erff1_u10purecfma(a.r[j]));
+    EACH_LANE(f32x16, f32_erf(a.r[j]));
 }
 
 static inline float f32x16_sum(f32x16 a)
@@ -282,14 +320,90 @@ static inline f64x16 f64x16_fma(f64x16 a, f64x16 b, f64x16 c)
     EACH_LANE(f64x16, __builtin_fma(a.r[j], b.r[j], c.r[j]));
 }
 
+/* One lane, for exp and expm1. */
+static inline double f64_set1(double x)
+{
+    return x;
+}
+
+static inline double f64_add(double a, double b)
+{
+    return a + b;
+}
+
+static inline double f64_sub(double a, double b)
+{
+    return a - b;
+}
+
+static inline double f64_mul(double a, double b)
+{
+    return a * b;
+}
+
+static inline double f64_fma(double a, double b, double c)
+{
+    return __builtin_fma(a, b, c);
+}
+
+static inline double f64_fms(double a, double b, double c)
+{
+    return __builtin_fma(a, b, -c);
+}
+
+static inline double f64_max(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static inline double f64_min(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+static inline double f64_where_less(double a, double b, double v, double otherwise)
+{
+    return a < b ? v : otherwise;
+}
+
+/* To the nearest integer, ties to even; |x| < 2^51. */
+static inline double f64_round(double x)
+{
+    return (x + 0x1.8p52) - 0x1.8p52;
+}
+
+/* 2^q, |q| < 1022: above 2^52 a double's last bits count ones: those of 1.5 * 2^52 + 1023 + q. */
+static inline double f64_power(double q)
+{
+    union {
+        double value;
+        uint64_t bits;
+    } ones = {.value = q + (0x1.8p52 + 1023)};
+    ones.bits <<= 52;
+    return ones.value;
+}
+
+/* Two steps, of which only the second can round. */
+static inline double f64_ldexp(double a, double q)
+{
+    const double half = f64_round(q * 0.5);
+    return a * f64_power(half) * f64_power(q - half);
+}
+
+#define IOLK_LANE_TYPE double
+#define IOLK_LANE(op)  f64_##op
+#include "../lanes_exp64.h"
+#undef IOLK_LANE_TYPE
+#undef IOLK_LANE
+
 static inline f64x16 f64x16_exp(f64x16 a)
 {
-    EACH_LANE(f64x16, Sleef_expd1_u10purecfma(a.r[j]));
+    EACH_LANE(f64x16, f64_exp(a.r[j]));
 }
 
 static inline f64x16 f64x16_expm1(f64x16 a)
 {
-    EACH_LANE(f64x16, Sleef_expm1d1_u10purecfma(a.r[j]));
+    EACH_LANE(f64x16, f64_expm1(a.r[j]));
 }
 
 static inline double f64x16_sum(f64x16 a)

@@ -7,6 +7,12 @@ void IOLK_NAME(size_t m, size_t n, const float *x, size_t ld_x, const float *bia
     assert(m <= 1 || (ld_x >= n && ld_y >= n));
     for (size_t r = 0; r < m; r++, x += ld_x, y += ld_y) {
         size_t i = 0;
+#ifdef IOLK_ONE_REGISTER
+        for (; n - i >= IOLK_WIDEST; i += IOLK_WIDEST) {
+            f32x64 sum = f32x64_add(f32x64_load(x + i), f32x64_load(bias + i));
+            f32x64_store(y + i, f32x64_gelu_erf(sum));
+        }
+#endif
         for (; n - i >= IOLK_WIDE; i += IOLK_WIDE) {
             f32x32 sum = f32x32_add(f32x32_load(x + i), f32x32_load(bias + i));
             f32x32_store(y + i, f32x32_gelu_erf(sum));

@@ -4,6 +4,11 @@
 void IOLK_NAME(size_t n, const float *x, float *y)
 {
     size_t i = 0;
+#ifdef IOLK_ONE_REGISTER
+    for (; n - i >= IOLK_WIDEST; i += IOLK_WIDEST) {
+        f32x64_store(y + i, f32x64_gelu_erf(f32x64_load(x + i)));
+    }
+#endif
     for (; n - i >= IOLK_WIDE; i += IOLK_WIDE) {
         f32x32_store(y + i, f32x32_gelu_erf(f32x32_load(x + i)));
     }

@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <immintrin.h>
-#include <sleef.h>
 
 typedef struct {
     __m256 a, b; /* lanes 0-7, 8-15 */
@@ -154,16 +153,60 @@ static inline f32x16 f32x16_ldexp_below(f32x16 x, f32x16 q)
     return (f32x16){ldexp_below8(x.a, q.a), ldexp_below8(x.b, q.b)};
 }
 
-#define IOLK_EXP_LANES f32x16
-#define IOLK_EXP(op)   f32x16_##op
-#include "../lanes_exp.h"
-#undef IOLK_EXP_LANES
-#undef IOLK_EXP
+typedef struct {
+    __m256i a, b; /* index of vpermilps: 0, 3, 2; the sign is set but for the first piece */
+} f32x16_piece;
 
-static inline f32x16 f32x16_erf(f32x16 x)
+static inline f32x16 f32x16_fms(f32x16 x, f32x16 y, f32x16 z)
 {
-    return (f32x16){Sleef_erff8_u10avx2(x.a), Sleef_erff8_u10avx2(x.b)};
+    return (f32x16){_mm256_fmsub_ps(x.a, y.a, z.a), _mm256_fmsub_ps(x.b, y.b, z.b)};
 }
+
+static inline f32x16 f32x16_abs(f32x16 x)
+{
+    __m256 sign = _mm256_set1_ps(-0.0f);
+    return (f32x16){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
+
+static inline f32x16 f32x16_signed_as(f32x16 x, f32x16 y)
+{
+    __m256 sign = _mm256_set1_ps(-0.0f);
+    return (f32x16){_mm256_or_ps(x.a, _mm256_and_ps(y.a, sign)),
+                    _mm256_or_ps(x.b, _mm256_and_ps(y.b, sign))};
+}
+
+/* A comparison is -1 where it holds. */
+static inline __m256i piece8(__m256 v, __m256 second, __m256 third)
+{
+    return _mm256_add_epi32(_mm256_castps_si256(_mm256_cmp_ps(v, second, _CMP_GE_OQ)),
+                            _mm256_castps_si256(_mm256_cmp_ps(v, third, _CMP_GE_OQ)));
+}
+
+static inline f32x16_piece f32x16_piece_of(f32x16 x, float second, float third)
+{
+    __m256 from_second = _mm256_set1_ps(second), from_third = _mm256_set1_ps(third);
+    return (f32x16_piece){piece8(x.a, from_second, from_third),
+                          piece8(x.b, from_second, from_third)};
+}
+
+static inline f32x16 f32x16_pick(f32x16_piece piece, float c0, float c1, float c2)
+{
+    const __m256 table = _mm256_setr_ps(c0, c0, c2, c1, c0, c0, c2, c1);
+    return (f32x16){_mm256_permutevar_ps(table, piece.a), _mm256_permutevar_ps(table, piece.b)};
+}
+
+static inline f32x16 f32x16_first(f32x16_piece piece, f32x16 x, f32x16 otherwise)
+{
+    return (f32x16){_mm256_blendv_ps(x.a, otherwise.a, _mm256_castsi256_ps(piece.a)),
+                    _mm256_blendv_ps(x.b, otherwise.b, _mm256_castsi256_ps(piece.b))};
+}
+
+#define IOLK_LANE_TYPE f32x16
+#define IOLK_LANE(op)  f32x16_##op
+#include "../lanes_erf.h"
+#include "../lanes_exp.h"
+#undef IOLK_LANE_TYPE
+#undef IOLK_LANE
 
 static inline float f32x16_sum(f32x16 x)
 {
@@ -251,17 +294,76 @@ static inline f64x16 f64x16_fma(f64x16 x, f64x16 y, f64x16 z)
                     _mm256_fmadd_pd(x.c, y.c, z.c), _mm256_fmadd_pd(x.d, y.d, z.d)};
 }
 
-static inline f64x16 f64x16_exp(f64x16 x)
+static inline f64x16 f64x16_fms(f64x16 x, f64x16 y, f64x16 z)
 {
-    return (f64x16){Sleef_expd4_u10avx2(x.a), Sleef_expd4_u10avx2(x.b), Sleef_expd4_u10avx2(x.c),
-                    Sleef_expd4_u10avx2(x.d)};
+    return (f64x16){_mm256_fmsub_pd(x.a, y.a, z.a), _mm256_fmsub_pd(x.b, y.b, z.b),
+                    _mm256_fmsub_pd(x.c, y.c, z.c), _mm256_fmsub_pd(x.d, y.d, z.d)};
 }
 
-static inline f64x16 f64x16_expm1(f64x16 x)
+static inline f64x16 f64x16_mul(f64x16 x, f64x16 y)
 {
-    return (f64x16){Sleef_expm1d4_u10avx2(x.a), Sleef_expm1d4_u10avx2(x.b),
-                    Sleef_expm1d4_u10avx2(x.c), Sleef_expm1d4_u10avx2(x.d)};
+    return (f64x16){_mm256_mul_pd(x.a, y.a), _mm256_mul_pd(x.b, y.b), _mm256_mul_pd(x.c, y.c),
+                    _mm256_mul_pd(x.d, y.d)};
 }
+
+static inline f64x16 f64x16_max(f64x16 x, f64x16 y)
+{
+    return (f64x16){_mm256_max_pd(x.a, y.a), _mm256_max_pd(x.b, y.b), _mm256_max_pd(x.c, y.c),
+                    _mm256_max_pd(x.d, y.d)};
+}
+
+static inline f64x16 f64x16_min(f64x16 x, f64x16 y)
+{
+    return (f64x16){_mm256_min_pd(x.a, y.a), _mm256_min_pd(x.b, y.b), _mm256_min_pd(x.c, y.c),
+                    _mm256_min_pd(x.d, y.d)};
+}
+
+static inline __m256d round4(__m256d v)
+{
+    return _mm256_round_pd(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline f64x16 f64x16_round(f64x16 x)
+{
+    return (f64x16){round4(x.a), round4(x.b), round4(x.c), round4(x.d)};
+}
+
+/* 2^q, |q| < 1022: above 2^52 a double's last bits count ones: those of 1.5 * 2^52 + 1023 + q. */
+static inline __m256d power4(__m256d q)
+{
+    __m256i ones = _mm256_castpd_si256(_mm256_add_pd(q, _mm256_set1_pd(0x1.8p52 + 1023)));
+    return _mm256_castsi256_pd(_mm256_slli_epi64(ones, 52));
+}
+
+/* Two steps, of which only the second can round. */
+static inline __m256d ldexp4(__m256d v, __m256d q)
+{
+    __m256d half = round4(_mm256_mul_pd(q, _mm256_set1_pd(0.5)));
+    return _mm256_mul_pd(_mm256_mul_pd(v, power4(half)), power4(_mm256_sub_pd(q, half)));
+}
+
+static inline f64x16 f64x16_ldexp(f64x16 x, f64x16 q)
+{
+    return (f64x16){ldexp4(x.a, q.a), ldexp4(x.b, q.b), ldexp4(x.c, q.c), ldexp4(x.d, q.d)};
+}
+
+static inline __m256d where_less4(__m256d x, __m256d y, __m256d v, __m256d otherwise)
+{
+    return _mm256_blendv_pd(otherwise, v, _mm256_cmp_pd(x, y, _CMP_LT_OQ));
+}
+
+static inline f64x16 f64x16_where_less(f64x16 x, f64x16 y, f64x16 v, f64x16 otherwise)
+{
+    return (f64x16){
+        where_less4(x.a, y.a, v.a, otherwise.a), where_less4(x.b, y.b, v.b, otherwise.b),
+        where_less4(x.c, y.c, v.c, otherwise.c), where_less4(x.d, y.d, v.d, otherwise.d)};
+}
+
+#define IOLK_LANE_TYPE f64x16
+#define IOLK_LANE(op)  f64x16_##op
+#include "../lanes_exp64.h"
+#undef IOLK_LANE_TYPE
+#undef IOLK_LANE
 
 static inline double f64x16_sum(f64x16 x)
 {

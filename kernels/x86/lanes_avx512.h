@@ -9,7 +9,6 @@
 
 #include <assert.h>
 #include <immintrin.h>
-#include <sleef.h>
 
 typedef __m512 f32x16;
 typedef struct {
@@ -123,16 +122,51 @@ static inline f32x16 f32x16_ldexp_below(f32x16 a, f32x16 q)
     return f32x16_ldexp(a, q);
 }
 
-#define IOLK_EXP_LANES f32x16
-#define IOLK_EXP(op)   f32x16_##op
-#include "../lanes_exp.h"
-#undef IOLK_EXP_LANES
-#undef IOLK_EXP
+typedef struct {
+    __m512i index; /* of vpermilps: 0, 3, 2 */
+    __mmask16 first;
+} f32x16_piece;
 
-static inline f32x16 f32x16_erf(f32x16 a)
+static inline f32x16 f32x16_fms(f32x16 a, f32x16 b, f32x16 c)
 {
-    return Sleef_erff16_u10avx512f(a);
+    return _mm512_fmsub_ps(a, b, c);
 }
+
+static inline f32x16 f32x16_abs(f32x16 a)
+{
+    return _mm512_abs_ps(a);
+}
+
+static inline f32x16 f32x16_signed_as(f32x16 a, f32x16 sign)
+{
+    return _mm512_or_ps(a, _mm512_and_ps(sign, _mm512_set1_ps(-0.0f)));
+}
+
+static inline f32x16_piece f32x16_piece_of(f32x16 a, float second, float third)
+{
+    const __mmask16 last = _mm512_cmp_ps_mask(a, _mm512_set1_ps(third), _CMP_GE_OQ),
+                    first = _mm512_cmp_ps_mask(a, _mm512_set1_ps(second), _CMP_NGE_UQ);
+    const __m512i two = _mm512_mask_mov_epi32(_mm512_set1_epi32(3), last, _mm512_set1_epi32(2));
+    return (f32x16_piece){_mm512_maskz_mov_epi32(_knot_mask16(first), two), first};
+}
+
+static inline f32x16 f32x16_pick(f32x16_piece piece, float c0, float c1, float c2)
+{
+    const __m512 table = _mm512_broadcast_f32x4(_mm_setr_ps(c0, c0, c2, c1));
+    return _mm512_permutevar_ps(table, piece.index);
+}
+
+static inline f32x16 f32x16_first(f32x16_piece piece, f32x16 a, f32x16 otherwise)
+{
+    return _mm512_mask_mov_ps(otherwise, piece.first, a);
+}
+
+#define IOLK_LANE_TYPE f32x16
+#define IOLK_LANE(op)  f32x16_##op
+#include "../lanes_erf.h"
+#include "../lanes_exp.h"
+#undef IOLK_LANE_TYPE
+#undef IOLK_LANE
 
 static inline float f32x16_sum(f32x16 a)
 {
@@ -208,15 +242,57 @@ static inline f64x16 f64x16_fma(f64x16 a, f64x16 b, f64x16 c)
     return (f64x16){_mm512_fmadd_pd(a.lo, b.lo, c.lo), _mm512_fmadd_pd(a.hi, b.hi, c.hi)};
 }
 
-static inline f64x16 f64x16_exp(f64x16 a)
+static inline f64x16 f64x16_fms(f64x16 a, f64x16 b, f64x16 c)
 {
-    return (f64x16){Sleef_expd8_u10avx512f(a.lo), Sleef_expd8_u10avx512f(a.hi)};
+    return (f64x16){_mm512_fmsub_pd(a.lo, b.lo, c.lo), _mm512_fmsub_pd(a.hi, b.hi, c.hi)};
 }
 
-static inline f64x16 f64x16_expm1(f64x16 a)
+static inline f64x16 f64x16_mul(f64x16 a, f64x16 b)
 {
-    return (f64x16){Sleef_expm1d8_u10avx512f(a.lo), Sleef_expm1d8_u10avx512f(a.hi)};
+    return (f64x16){_mm512_mul_pd(a.lo, b.lo), _mm512_mul_pd(a.hi, b.hi)};
 }
+
+static inline f64x16 f64x16_max(f64x16 a, f64x16 b)
+{
+    return (f64x16){_mm512_max_pd(a.lo, b.lo), _mm512_max_pd(a.hi, b.hi)};
+}
+
+static inline f64x16 f64x16_min(f64x16 a, f64x16 b)
+{
+    return (f64x16){_mm512_min_pd(a.lo, b.lo), _mm512_min_pd(a.hi, b.hi)};
+}
+
+static inline __m512d round8_f64(__m512d v)
+{
+    return _mm512_roundscale_pd(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline f64x16 f64x16_round(f64x16 a)
+{
+    return (f64x16){round8_f64(a.lo), round8_f64(a.hi)};
+}
+
+static inline f64x16 f64x16_ldexp(f64x16 a, f64x16 q)
+{
+    return (f64x16){_mm512_scalef_pd(a.lo, q.lo), _mm512_scalef_pd(a.hi, q.hi)};
+}
+
+static inline __m512d where_less8(__m512d a, __m512d b, __m512d v, __m512d otherwise)
+{
+    return _mm512_mask_mov_pd(otherwise, _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), v);
+}
+
+static inline f64x16 f64x16_where_less(f64x16 a, f64x16 b, f64x16 v, f64x16 otherwise)
+{
+    return (f64x16){where_less8(a.lo, b.lo, v.lo, otherwise.lo),
+                    where_less8(a.hi, b.hi, v.hi, otherwise.hi)};
+}
+
+#define IOLK_LANE_TYPE f64x16
+#define IOLK_LANE(op)  f64x16_##op
+#include "../lanes_exp64.h"
+#undef IOLK_LANE_TYPE
+#undef IOLK_LANE
 
 static inline double f64x16_sum(f64x16 a)
 {
