@@ -213,6 +213,45 @@ static void close_neighbour(pid_t child)
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
+struct dozing {
+    long nanoseconds;
+    atomic_size_t done;
+};
+
+/* The caller's tasks do not run for a while: a helper that is done lends it its processor. */
+static void doze_task(void *user, size_t task, size_t worker)
+{
+    struct dozing *x = user;
+    (void)task;
+    if (worker == 0) {
+        nanosleep(&(struct timespec){.tv_nsec = x->nanoseconds}, NULL);
+    }
+    atomic_fetch_add(&x->done, 1);
+}
+
+/* The caller ends long before, just while, and long after somebody lends; where it may run is as it
+ * was, whatever came of it, and the next jobs are whole. */
+static void processors_given_back(void **state)
+{
+    (void)state;
+    cpu_set_t before, after;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    for (size_t threads = 2; threads <= 4; threads++) {
+        struct iol_team *team = iol_team_open(threads);
+        for (size_t i = 0; i < 300; i++) {
+            struct dozing x = {.nanoseconds = (long)(i % 100) * 1500};
+            iol_team_run(team, threads, doze_task, &x);
+            assert_int_equal(atomic_load(&x.done), threads);
+            assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+            assert_true(CPU_EQUAL(&before, &after));
+            struct sum sum = {{0}, i};
+            iol_team_run(team, 9, add_task, &sum);
+            assert_int_equal(sum.per_task[8], i + 8);
+        }
+        iol_team_close(team);
+    }
+}
+
 /* --- floating-point mode --- */
 
 static void mode_task(void *user, size_t task, size_t worker)
@@ -387,6 +426,7 @@ int main(void)
         cmocka_unit_test(open_and_close),
         cmocka_unit_test(nested_jobs),
         cmocka_unit_test(forked_child),
+        cmocka_unit_test(processors_given_back),
         cmocka_unit_test(modes),
         cmocka_unit_test(same_bits),
         cmocka_unit_test(same_bits_beside_a_neighbour),

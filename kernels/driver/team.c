@@ -27,7 +27,10 @@ enum { INSIDE = 0x7ff, OPEN = 0x800, JOB = 0x1000, QUIT = -1 };
 /* Who sleeps on the gate's futex. */
 enum { HELPERS = 1, CALLER = 2 };
 enum { ANY = -1 };
-enum { NOT_LENT, LENDING, LENT };
+/* Whether a helper has given the caller its processor: a word that holds the number of the job,
+ * too, so that who is late for one cannot touch the next. OVER: the caller is done, and nobody may
+ * any more. */
+enum { NOT_LENT, LENDING, LENT, OVER, STATES };
 
 /* How long to spin before sleeping, nanoseconds. Where somebody else wants the core, a spinning
  * helper only loses its claim on it. */
@@ -58,14 +61,15 @@ struct iol_team {
     _Alignas(LINE) atomic_uint sleepers; /* helpers asleep, or about to be */
     atomic_uint caller_sleeps;
     atomic_bool quit;
-    atomic_int caller_cpu;  /* where the last job was published */
-    atomic_int caller_lent; /* LENT: a helper has given it its processor, in this job */
-    cpu_set_t caller_mask;  /* its processors before */
+    /* Helpers that are done watch the caller from outside. Its line: it writes it for every job. */
+    _Alignas(LINE) atomic_int caller_cpu; /* where the last job was published */
+    atomic_uint caller_lent;              /* job * STATES + NOT_LENT, ... */
+    _Atomic(clockid_t) caller_clock;      /* of its processor time */
+    pid_t caller;                         /* while LENDING */
+    cpu_set_t caller_mask;                /* its processors before; from LENDING to OVER */
     /* The job: written while the gate is closed and nobody is inside. */
     _Alignas(LINE) iol_team_task_fn *run;
     void *user;
-    pid_t caller;
-    clockid_t caller_clock; /* of its processor time */
     size_t threads;
     cpu_set_t allowed; /* processors of the thread that opened the team */
     bool crowded;      /* more workers than these */
@@ -250,29 +254,31 @@ static unsigned enter(struct helper *helper, unsigned seen, bool spin)
     }
 }
 
-static bool gate_closed(struct iol_team *team, unsigned gate, unsigned seen)
+static bool job_closed(struct iol_team *team, unsigned gate, unsigned seen)
 {
-    (void)team, (void)seen;
-    return !(gate & OPEN);
+    (void)team;
+    return !(gate & OPEN) || gate / JOB != seen;
 }
 
-/* This helper is out of tasks and the caller still in one. If the caller does not run, it gets this
- * processor until the end of the job. True: it has. */
-static bool watch_caller(struct iol_team *team)
+/* This helper is out of tasks, and out of the job, and the caller still in a task. If the caller
+ * does not run, it gets this processor until the end of the job. True: it has. */
+static bool watch_caller(struct iol_team *team, unsigned job)
 {
     int64_t used = -1;
     for (int64_t spun = 0; spun < SPIN_QUIET && !team->crowded; spun += LOOK_SPINNING) {
-        if (gate_spin(team, gate_closed, 0, LOOK_SPINNING, NULL)) {
+        if (gate_spin(team, job_closed, job, LOOK_SPINNING, NULL)) {
             return false;
         }
-        const int64_t now = clock_ns(team->caller_clock);
+        const int64_t now =
+            clock_ns(atomic_load_explicit(&team->caller_clock, memory_order_relaxed));
         if (now != used) {
             used = now;
             continue;
         }
-        int expected = NOT_LENT;
-        if (!atomic_compare_exchange_strong(&team->caller_lent, &expected, LENDING)) {
-            return false; /* another helper does */
+        unsigned expected = job * STATES + NOT_LENT;
+        if (!atomic_compare_exchange_strong(&team->caller_lent, &expected,
+                                            job * STATES + LENDING)) {
+            return false; /* another helper does, or the job is over */
         }
         const int cpu = sched_getcpu();
         cpu_set_t set;
@@ -284,7 +290,7 @@ static bool watch_caller(struct iol_team *team)
         if (lent) {
             atomic_store(&team->caller_cpu, cpu);
         }
-        atomic_store(&team->caller_lent, lent ? LENT : NOT_LENT);
+        atomic_store(&team->caller_lent, job * STATES + (lent ? LENT : NOT_LENT));
         return lent;
     }
     return false;
@@ -300,12 +306,12 @@ static void *helper_main(void *argument)
     for (unsigned job = 0; (job = enter(helper, job, !lent)) != (unsigned)QUIT;) {
         atomic_store_explicit(&helper->inside, true, memory_order_release);
         work(team, helper->worker);
-        lent = watch_caller(team);
         atomic_store_explicit(&helper->inside, false, memory_order_release);
         const unsigned before = atomic_fetch_sub(&team->gate, 1);
         if ((before & INSIDE) == 1 && atomic_load(&team->caller_sleeps)) {
             gate_wake(team, CALLER);
         }
+        lent = watch_caller(team, job);
     }
     return NULL;
 }
@@ -464,6 +470,20 @@ static void close_gate(struct iol_team *team)
     take_processor_back(team, cpu);
 }
 
+/* From now on no helper lends; what one has lent is given back. */
+static void end_lending(struct iol_team *team, unsigned job)
+{
+    unsigned state = job * STATES + NOT_LENT;
+    while (!atomic_compare_exchange_weak(&team->caller_lent, &state, job * STATES + OVER)) {
+        if (state == job * STATES + LENT) {
+            (void)sched_setaffinity(0, sizeof team->caller_mask, &team->caller_mask);
+        } else {
+            relax();
+            state = job * STATES + NOT_LENT; /* LENDING: some microseconds */
+        }
+    }
+}
+
 static void run_alone(size_t tasks, iol_team_task_fn *run, void *user, size_t worker)
 {
     for (size_t i = 0; i < tasks; i++) {
@@ -495,7 +515,11 @@ void iol_team_run(struct iol_team *team, size_t tasks, iol_team_task_fn *run, vo
         assert((gate & (OPEN | INSIDE)) == 0);
         own_tid = own_tid ? own_tid : gettid();
         team->caller = own_tid;
-        (void)pthread_getcpuclockid(pthread_self(), &team->caller_clock);
+        clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
+        (void)pthread_getcpuclockid(pthread_self(), &clock);
+        atomic_store_explicit(&team->caller_clock, clock, memory_order_relaxed);
+        const unsigned job = (gate + JOB) / JOB;
+        atomic_store_explicit(&team->caller_lent, job * STATES + NOT_LENT, memory_order_release);
         const int cpu = sched_getcpu();
         atomic_store_explicit(&team->caller_cpu, cpu, memory_order_relaxed);
         atomic_store(&team->gate, (gate + JOB) | OPEN);
@@ -504,10 +528,7 @@ void iol_team_run(struct iol_team *team, size_t tasks, iol_team_task_fn *run, vo
         }
         work(team, 0);
         close_gate(team);
-        if (atomic_load_explicit(&team->caller_lent, memory_order_relaxed) == LENT) {
-            (void)sched_setaffinity(0, sizeof team->caller_mask, &team->caller_mask);
-            atomic_store_explicit(&team->caller_lent, NOT_LENT, memory_order_relaxed);
-        }
+        end_lending(team, job);
     }
     iol_fpmode_leave(mode);
 }

@@ -83,7 +83,8 @@ void *iol_alloc(size_t count, size_t size)
     rounded -= rounded % IOL_ALIGN;
     rounded = rounded ? rounded : IOL_ALIGN;
     /* What fills at least two large pages lies in large pages where the kernel gives them: weights
-     * read from memory cost their bytes, not their page tables. */
+     * read from memory cost their bytes, not their page tables. Small pages that an earlier owner
+     * of the place has left are given back first. */
     const bool large = rounded >= 2 * (size_t)IOL_LARGE_PAGE;
     void *p = NULL;
     if (posix_memalign(&p, large ? IOL_LARGE_PAGE : IOL_ALIGN, rounded) != 0) {
@@ -91,6 +92,7 @@ void *iol_alloc(size_t count, size_t size)
     } else {
 #ifdef MADV_HUGEPAGE
         if (large) {
+            (void)madvise(p, rounded - rounded % IOL_LARGE_PAGE, MADV_DONTNEED);
             (void)madvise(p, rounded - rounded % IOL_LARGE_PAGE, MADV_HUGEPAGE);
         }
 #endif
