@@ -153,16 +153,16 @@ static void check_doubles(double x)
 
 static void check_exp64(size_t count)
 {
-    const double borders[] = {0.0,       -0.0,      1.0,     -36.7368, 709.7827,
-                              -708.3964, -745.1332, -1000.0, INFINITY, 0.3465,
-                              1e-308,    -37.0,     1e300,   -1e300,   NAN};
+    const double borders[] = {0.0,       -0.0,      1.0,     -36.7368,         709.7827,
+                              -708.3964, -745.1332, -1000.0, (double)INFINITY, 0.3465,
+                              1e-308,    -37.0,     1e300,   -1e300,           (double)NAN};
     for (size_t i = 0; i < sizeof borders / sizeof *borders; i++) {
         double up = borders[i], down = borders[i];
         for (int step = 0; step < 1000; step++) {
             check_doubles(up);
             check_doubles(down);
-            up = nextafter(up, INFINITY);
-            down = nextafter(down, -INFINITY);
+            up = nextafter(up, (double)INFINITY);
+            down = nextafter(down, (double)-INFINITY);
         }
     }
     uint64_t state = 88172645463325252U;
