@@ -199,6 +199,31 @@ static void test_layouts(void **state)
     }
 }
 
+/* More rows than go through the heads together, near (256) and far (1024): each once, the same
+ * bits. */
+static void test_spans(void **state)
+{
+    (void)state;
+    static const struct shape shape = {3, 1, 16, 1100};
+    struct iolk_ops near, far;
+    struct problem p;
+    iolk_ops_fill(iolk_isa_detect(), &near);
+    far = near;
+    near.l2_bytes = (size_t)1 << 30;
+    far.l2_bytes = 1;
+    problem_open(&shape, &p);
+    const size_t floats = p.length * p.q_width;
+    float *z = iol_alloc(floats, sizeof *z), *other = iol_alloc(floats, sizeof *other);
+    causal(&near, &p, 0, p.length, z);
+    causal(&far, &p, 0, p.length, other);
+    assert_memory_equal(other, z, floats * sizeof *z);
+    causal(&far, &p, 1090, 1, other);
+    assert_memory_equal(other, z + 1090 * p.q_width, p.q_width * sizeof *z);
+    iol_free(other);
+    iol_free(z);
+    problem_close(&p);
+}
+
 /* Keys and values that pass by a large L2, cut into slices and fetched ahead: the same bits. */
 static void test_passing_keys(void **state)
 {
@@ -429,10 +454,10 @@ static void test_ties(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_causal),        cmocka_unit_test(test_layouts),
-        cmocka_unit_test(test_branches),      cmocka_unit_test(test_passing_keys),
-        cmocka_unit_test(test_shared_prefix), cmocka_unit_test(test_vocabulary),
-        cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_causal),       cmocka_unit_test(test_layouts),
+        cmocka_unit_test(test_branches),     cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_passing_keys), cmocka_unit_test(test_shared_prefix),
+        cmocka_unit_test(test_vocabulary),   cmocka_unit_test(test_ties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

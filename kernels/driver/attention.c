@@ -8,8 +8,9 @@
 
 /* Rows of a task: a panel of keys in L1 serves all of them. Rows that go through the heads
  * together: keys and values of a head in L2 serve all of them, and their other heads lie in the
- * same pages. */
-enum { MOST_ROWS = 32, SPAN_ROWS = 256, LINE = 64 };
+ * same pages. Where L2 does not hold those of one head, more rows at a time read those of all heads
+ * from far away less often. */
+enum { MOST_ROWS = 32, SPAN_ROWS = 256, FAR_SPAN_ROWS = 1024, LINE = 64 };
 enum { MOST_COPIED = 128 /* elements of a row that may be copied */ };
 
 static size_t smaller(size_t a, size_t b)
@@ -70,8 +71,9 @@ static void place_task(const struct iol_attention *call, size_t task, size_t *ou
                        size_t *out_row)
 {
     const size_t rows = task_rows(call), blocks = (call->rows + rows - 1) / rows;
-    const size_t heads = call->heads->heads, span = SPAN_ROWS / rows,
-                 together = heads_together(call);
+    const size_t heads = call->heads->heads, together = heads_together(call),
+                 head_bytes = 2 * sizeof(float) * call->heads->head_dim * most_keys(call),
+                 span = (head_bytes > call->ops->l2_bytes ? FAR_SPAN_ROWS : SPAN_ROWS) / rows;
     if (together > 1) {
         *out_head = task / call->rows * together;
         *out_row = task % call->rows;
