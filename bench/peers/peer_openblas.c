@@ -34,6 +34,8 @@ static bool open_openblas(char text[PEER_TEXT])
     peer_setting("OPENBLAS_CORETYPE",
                  bench_machine()->isa == IOLK_ISA_AVX512 ? "SkylakeX" : "Haswell");
     peer_setting("OPENBLAS_L2_SIZE", NULL); /* its blocks follow from it */
+    /* The pthread build's threads spin for 2^26 cycles after a call, in others' turns; 2^4. */
+    peer_setting("OPENBLAS_THREAD_TIMEOUT", "4");
 #endif
     void *library = NULL;
     char path[256] = "";
