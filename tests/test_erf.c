@@ -9,38 +9,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ops.h"
+#include "all_floats.h"
 #include "scalar/lanes_scalar.h"
 
 extern float Sleef_erff1_u10purecfma(float);
 extern double Sleef_expd1_u10purecfma(double);
 extern double Sleef_expm1d1_u10purecfma(double);
 
-enum { BLOCK = 4096 };
-
-static struct iolk_ops isas[IOLK_ISA_COUNT];
-static uint32_t mask;
-static uint64_t faults;
 /* Most ULP so far from 2^-100 on, and below, where the low halves of pairs are denormal or lost. */
 static struct {
     double error;
     float at;
 } worst[2];
-static const double most[2] = {1.0, 1.25};
-
-static uint32_t bits_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
+static const double most[2] = {1.0, 1.1};
 
 static double double_of(uint64_t bits)
 {
@@ -104,20 +85,6 @@ static void check(size_t n, const float *x)
     }
 }
 
-static void check_range(uint64_t first, uint64_t end, uint64_t step)
-{
-    static float x[BLOCK];
-    size_t n = 0;
-    for (uint64_t bits = first; bits < end; bits += step) {
-        x[n++] = float_of((uint32_t)bits);
-        if (n == BLOCK) {
-            check(n, x);
-            n = 0;
-        }
-    }
-    check(n, x);
-}
-
 static void check_borders(void)
 {
     const uint32_t around = 3000;
@@ -126,7 +93,7 @@ static void check_borders(void)
     for (size_t i = 0; i < sizeof borders / sizeof *borders; i++) {
         for (uint64_t sign = 0; sign <= 0x80000000U; sign += 0x80000000U) {
             const uint64_t bits = sign | bits_of(borders[i]);
-            check_range(borders[i] > 0.0f ? bits - around : bits, bits + around, 1);
+            check_range(check, borders[i] > 0.0f ? bits - around : bits, bits + around, 1);
         }
     }
 }
@@ -177,31 +144,18 @@ static void check_exp64(size_t count)
 int main(int argc, char **argv)
 {
     const bool all = argc > 1 && strcmp(argv[1], "all") == 0;
-    mask = iolk_isa_detect();
-    if (!(mask & 1U << IOLK_ISA_SCALAR)) {
-        fprintf(stderr, "test_erf: this processor lacks %s\n", iolk_isa_needs(IOLK_ISA_SCALAR));
+    const unsigned count = open_isas("test_erf", "gelu_erf_f32", IOLK_OP_gelu_erf_f32);
+    if (!count) {
         return 1;
     }
-    unsigned checked = 0;
-    printf("gelu_erf_f32:");
-    for (unsigned isa = 0; isa < IOLK_ISA_COUNT; isa++) {
-        if (mask >> isa & 1U) {
-            iolk_ops_fill(1U << isa | 1U << IOLK_ISA_SCALAR, &isas[isa]);
-            printf(" %s", iolk_isa_name(isas[isa].chosen[IOLK_OP_gelu_erf_f32]));
-            checked++;
-        }
-    }
-    printf("\n");
     if (all) {
-        check_range(0, (uint64_t)1 << 32, 1);
+        check_range(check, 0, (uint64_t)1 << 32, 1);
     } else {
         check_borders();
-        check_range(0, (uint64_t)1 << 32, 1009);
+        check_range(check, 0, (uint64_t)1 << 32, 1009);
     }
     check_exp64(all ? 400000000 : 2000000);
     printf("erf: at most %.4f ULP from 2^-100 on (at %a), %.4f below (at %a)\n", worst[0].error,
            (double)worst[0].at, worst[1].error, (double)worst[1].at);
-    printf("%llu wrong\n", (unsigned long long)faults);
-    printf("%u passed, %u failed, 0 skipped\n", faults ? 0 : checked, faults ? checked : 0);
-    return faults ? 1 : 0;
+    return close_isas(count);
 }
