@@ -34,8 +34,8 @@ struct gemm_cell {
     struct bench_interval ratio[PEER_COUNT]; /* ours over each peer; NaN where it is not here */
     double rate[PEER_COUNT];                 /* GFLOP/s, median */
     enum peer_id best;                       /* of the others; PEER_iolaus: none is here */
-    size_t rounds;
-    double foreign; /* processors that other processes used meanwhile */
+    size_t rounds, lost;                     /* lost: threads of it shared a core */
+    double foreign;                          /* processors that other processes used meanwhile */
     bool disturbed; /* several threads, and foreign is over a tenth: says nothing */
 };
 

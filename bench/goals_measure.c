@@ -9,7 +9,7 @@
 #include "goals.h"
 #include "pool.h"
 
-enum { MIN_ROUNDS = 9, MAX_ROUNDS = 900 };
+enum { MIN_ROUNDS = 9, MAX_ROUNDS = 900, MOST_LOST = 27 };
 static const double batch_seconds = 1e-3, peak_seconds = 1e-4, close_enough = 0.02;
 
 struct contender {
@@ -142,17 +142,35 @@ static void one_round(struct cell_run *run, const struct gemm_cell *cell, size_t
     }
 }
 
+/* Somebody's threads shared a core in it. */
+static void forget_round(struct cell_run *run, const struct gemm_cell *cell)
+{
+    for (unsigned p = 0; p < PEER_COUNT; p++) {
+        run->contenders[p].seconds.count -= run->contenders[p].peer != NULL;
+    }
+    run->peaks.count--;
+    run->reads.count -= cell->cold;
+}
+
 static void measure_cell(const struct goal_options *options, struct cell_run *run,
                          struct gemm_cell *cell)
 {
     const double begin = iol_seconds(), foreign = goal_foreign_seconds();
     const double flops = 2 * (double)cell->m * (double)cell->shape->k * (double)cell->shape->n;
     const double bytes = 4 * (double)cell->shape->k * (double)cell->shape->n;
-    for (size_t round = 0; round < MAX_ROUNDS; round++) {
-        (void)bench_await_processors(cell->threads); /* everybody's turns suffer alike */
-        one_round(run, cell, round);
+    for (size_t round = 0; round < MAX_ROUNDS && cell->lost < MOST_LOST;) {
+        const bool there = bench_await_processors(cell->threads);
+        one_round(run, cell, round + cell->lost);
+        /* Where they never have one each, everybody suffers alike, and all is kept. */
+        if (cell->threads > 1 && there &&
+            bench_processors(cell->threads) < bench_enough * (double)cell->threads) {
+            forget_round(run, cell);
+            cell->lost++;
+            continue;
+        }
+        round++;
         unsigned best = best_peer(run);
-        if (round == 2) { /* who is far behind leaves; the floor is against oneDNN, which stays */
+        if (round == 3) { /* who is far behind leaves; the floor is against oneDNN, which stays */
             double limit = 1.5 * bench_interval_of(&run->contenders[best].seconds).median;
             for (unsigned p = 1; p < PEER_COUNT; p++) {
                 struct contender *c = &run->contenders[p];
@@ -161,7 +179,7 @@ static void measure_cell(const struct goal_options *options, struct cell_run *ru
                 }
             }
         }
-        if (round + 1 < MIN_ROUNDS) {
+        if (round < MIN_ROUNDS) {
             continue;
         }
         struct bench_interval ratio = ratio_to(run, best);
@@ -184,7 +202,7 @@ static void measure_cell(const struct goal_options *options, struct cell_run *ru
     }
     cell->measured = true;
     cell->foreign = (goal_foreign_seconds() - foreign) / (iol_seconds() - begin);
-    cell->disturbed = cell->threads > 1 && cell->foreign > 0.1;
+    cell->disturbed = cell->threads > 1 && (cell->foreign > 0.1 || ours->count < MIN_ROUNDS);
     cell->rounds = ours->count;
     cell->gflops = flops / bench_interval_of(ours).median / 1e9;
     cell->peak = bench_interval_of(&peaks);
@@ -216,8 +234,11 @@ static void print_cell(const struct gemm_cell *cell)
             printf(", %s %.2f", peer_name((enum peer_id)p), cell->ratio[p].median);
         }
     }
-    printf("; %zu rounds%s\n", cell->rounds,
-           cell->disturbed ? ", disturbed by other processes" : "");
+    printf("; %zu rounds", cell->rounds);
+    if (cell->lost) {
+        printf(", %zu without a processor per thread", cell->lost);
+    }
+    printf("%s\n", cell->disturbed ? ", disturbed by other processes" : "");
     fflush(stdout);
 }
 

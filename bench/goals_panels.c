@@ -189,6 +189,9 @@ static struct cell measure(struct forms *x, double limit)
            (ratios.count < MIN_ROUNDS || iol_seconds() - start < limit)) {
         double took[2];
         const bool there = bench_await_processors(x->threads);
+        if (x->threads > 1) {
+            bench_settle();
+        }
         for (size_t i = 0; i < 2; i++) {
             const size_t form = (i + ratios.count) % 2;
             const double begin = bench_clock(x->threads);
