@@ -179,7 +179,7 @@ static void check_product(const struct iolk_ops *ops, size_t m, size_t n, size_t
 
 static void test_driver(void **state)
 {
-    static const size_t rows[] = {1, 7, 8, 9, 12, 20, 100};
+    static const size_t rows[] = {1, 7, 8, 9, 12, 20, 36, 100};
     static const size_t shapes[][2] = {{1, 1},    {47, 2},   {48, 100}, {49, 7},   {97, 33},
                                        {130, 64}, {50, 769}, {5, 1601}, {50, 769}, {5, 1601}};
     enum { LARGE_L2 = 8 }; /* from this shape on: k in short pieces */
@@ -199,7 +199,7 @@ static void test_driver(void **state)
             }
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
                 size_t m = rows[r], n = shapes[s][0], k = shapes[s][1];
-                if (m * n * k > 400000) {
+                if (m * n * k > 500000) {
                     m = 12;
                 }
                 enum kc_kind kind = (r + s) % 3 == 0 ? KC_INTEGER : KC_REAL;

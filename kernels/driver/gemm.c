@@ -89,12 +89,12 @@ struct piece {
     float *c;           /* at the first row, first column of the panels */
     int from_c;         /* chains continue from C */
     const float *after; /* weights that the next piece begins with, or NULL */
+    size_t lines;       /* of each next piece of a panel, to be fetched */
 };
 
 static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t ld_a,
                        const struct iol_packed *b, bool no_bias, size_t ld_c)
 {
-    const size_t lines = (x->k1 - x->k0) * IOLK_NR / 16;
     const bool far = iol_large_l2(ops) && b->n * b->k / (ops->l2_bytes / sizeof(float)) >= FAR_L2S;
     const size_t side = iol_panels_at_once(ops, x->rows, b),
                  whole = b->n / IOLK_NR < x->panel_end ? b->n / IOLK_NR : x->panel_end;
@@ -117,11 +117,11 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
          * where L1 is small it is told so. */
         const bool single = x->rows <= IOLK_MR;
         const float *next = p + 1 < x->panel_end ? panel + IOLK_NR * b->k : x->after;
-        struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, lines);
+        struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, x->lines);
         fetch.into_l2 |= single && far && x->rows >= FAR_ROWS;
         if (!single && x->rows <= LEAST_ROWS && iol_large_l2(ops)) {
-            fetch.streams =
-                lines / STREAM_LINES < MOST_STREAMS ? lines / STREAM_LINES : MOST_STREAMS;
+            const size_t streams = x->lines / STREAM_LINES;
+            fetch.streams = streams < MOST_STREAMS ? streams : MOST_STREAMS;
         }
         const size_t n = b->n - p * IOLK_NR < IOLK_NR ? b->n - p * IOLK_NR : IOLK_NR;
         ops->gemm_f32(x->rows, n, x->k1 - x->k0, x->a, ld_a, panel, IOLK_NR, init, ld_init, c, ld_c,
@@ -175,6 +175,35 @@ static size_t pieces_of_k(const struct call *x)
     return (x->depth + steps - 1) / steps;
 }
 
+/* The first panel, which nobody has fetched: the tiles wait for a quarter of it, and the rest comes
+ * while they use that. Fewer rows wait for memory all the time. */
+static bool begins_cold(const struct call *x, const struct piece *work)
+{
+    enum { LEAST_DEPTH = 64 };
+    const size_t least = iol_large_l2(x->ops) ? LEAST_ROWS + 1 : 3 * IOLK_MR;
+    return !x->part->fetched && work->rows >= least && work->k1 - work->k0 >= LEAST_DEPTH;
+}
+
+static void begin_cold(const struct call *x, const struct piece *work)
+{
+    const size_t panel_floats = x->b->k * IOLK_NR, cut = work->k0 + (work->k1 - work->k0) / 4;
+    const float *panel = x->b->panels + work->panel * panel_floats;
+    struct piece part = *work;
+    part.panel_end = work->panel + 1;
+    part.k1 = cut;
+    part.after = panel + cut * IOLK_NR;
+    part.lines = (work->k1 - cut) * IOLK_NR / 16;
+    gemm_piece(x->ops, &part, x->ld_a, x->b, x->part->no_bias, x->ld_c);
+    part.a += cut - work->k0;
+    part.k0 = cut;
+    part.k1 = work->k1;
+    part.from_c = true;
+    part.after =
+        part.panel_end < work->panel_end ? panel + panel_floats + work->k0 * IOLK_NR : work->after;
+    part.lines = work->lines;
+    gemm_piece(x->ops, &part, x->ld_a, x->b, x->part->no_bias, x->ld_c);
+}
+
 /* Some panels: block by block of rows; for each, a slice of k of every panel. */
 static void walk_panels(const struct call *x, size_t panel, size_t panel_end, const float *after)
 {
@@ -188,16 +217,22 @@ static void walk_panels(const struct call *x, size_t panel, size_t panel_end, co
             const size_t from = x->depth * j / k_blocks, to = x->depth * (j + 1) / k_blocks,
                          next_k = j + 1 < k_blocks ? to : 0;
             const bool more = j + 1 < k_blocks || i + 1 < row_blocks;
-            const struct piece work = {.rows = rows,
-                                       .k0 = x->k_begin + from,
-                                       .k1 = x->k_begin + to,
-                                       .panel = panel,
-                                       .panel_end = panel_end,
-                                       .a = x->a + row * x->ld_a + from,
-                                       .c = x->c + row * x->ld_c +
-                                            (panel - x->part->panel_begin) * IOLK_NR,
-                                       .from_c = x->part->accumulate || j > 0,
-                                       .after = more ? first + next_k * IOLK_NR : after};
+            struct piece work = {.rows = rows,
+                                 .k0 = x->k_begin + from,
+                                 .k1 = x->k_begin + to,
+                                 .panel = panel,
+                                 .panel_end = panel_end,
+                                 .a = x->a + row * x->ld_a + from,
+                                 .c = x->c + row * x->ld_c +
+                                      (panel - x->part->panel_begin) * IOLK_NR,
+                                 .from_c = x->part->accumulate || j > 0,
+                                 .after = more ? first + next_k * IOLK_NR : after,
+                                 .lines = (to - from) * IOLK_NR / 16};
+            if (i == 0 && j == 0 && panel == x->part->panel_begin && begins_cold(x, &work)) {
+                begin_cold(x, &work);
+                work.panel++;
+                work.c += IOLK_NR;
+            }
             gemm_piece(x->ops, &work, x->ld_a, x->b, x->part->no_bias, x->ld_c);
         }
     }

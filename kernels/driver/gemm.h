@@ -48,6 +48,7 @@ struct iol_gemm_part {
     int no_bias;
     const float *after; /* weights that the caller reads next, or NULL: fetched during the last
                            panel */
+    int fetched;        /* the first panel was the `after` of what this thread did before */
 };
 
 /* Columns of k walked at a time, where there are several tiles of rows: a (IOL_K_WALKED, 48) piece
