@@ -57,8 +57,10 @@ static const char *core_model(enum iolk_isa isa)
         return family != 0x19 ? NULL : avx512 ? "znver4" : "znver3";
     }
     if (strcmp(vendor, "GenuineIntel") == 0) {
-        const bool bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
-        return !avx512 ? "haswell" : bf16 ? "sapphirerapids" : "skylake-avx512";
+        a = __get_cpuid_count(7, 1, &a, &b, &c, &d) ? a : 0;
+        const bool vnni = a >> 4 & 1, bf16 = a >> 5 & 1; /* of AVX, of AVX-512 */
+        return avx512 ? (bf16 ? "sapphirerapids" : "skylake-avx512")
+                      : (vnni ? "alderlake" : "haswell");
     }
 #endif
     (void)isa;
