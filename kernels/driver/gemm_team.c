@@ -55,7 +55,7 @@ static void run_task(void *user, size_t task, size_t worker)
     part.panel_begin = x->part.panel_begin + from;
     part.panel_end = x->part.panel_begin + to;
     part.after = x->part.after;
-    part.fetched = within > 0; /* also by who takes over from another: it is busy with it now */
+    part.fetched = within > 0; /* taken over from another worker: that one is fetching it */
     if (!last_of_rows || block + 1 < x->row_blocks) {
         part.after = iol_panel_at(x->b, x->part.panel_begin + next, x->part.k_begin);
     }
