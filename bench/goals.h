@@ -34,9 +34,10 @@ struct gemm_cell {
     struct bench_interval ratio[PEER_COUNT]; /* ours over each peer; NaN where it is not here */
     double rate[PEER_COUNT];                 /* GFLOP/s, median */
     enum peer_id best;                       /* of the others; PEER_iolaus: none is here */
-    size_t rounds, lost;                     /* lost: threads of it shared a core */
+    size_t rounds, lost;                     /* lost: measured again, threads shared a core */
     double foreign;                          /* processors that other processes used meanwhile */
-    bool disturbed; /* several threads, and foreign is over a tenth: says nothing */
+    bool disturbed; /* several threads, and foreign is over a tenth or too few rounds are left: says
+                       nothing */
 };
 
 struct gemm_cells {

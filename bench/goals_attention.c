@@ -9,7 +9,7 @@
 #include "goals.h"
 #include "peers/python_peer.h"
 
-enum { MIN_ROUNDS = 9, MOST_LOST = 27, MAX_CELLS = 1200 };
+enum { MIN_ROUNDS = 9, MAX_CELLS = 1200 };
 static const double batch_seconds = 2e-3, close_enough = 0.02;
 
 enum measure { SHARE, OVER_TORCH, SPEED_UP, MEMORY, MEASURES };
@@ -112,7 +112,7 @@ static bool one_round(struct attention_cell *cell, struct cell_run *run, struct 
         }
     } else {
         ours = our_turn(run, team, cell->threads);
-        if (bench_processors(cell->threads) < bench_enough * (double)cell->threads) {
+        if (!bench_has_processors(cell->threads)) {
             return false;
         }
         add(cell, run, SPEED_UP, one / ours);
@@ -180,7 +180,7 @@ static bool measure_cell(struct attention_cell *cell, struct iol_team *team, dou
                             close_to_median(&cell->of[OVER_TORCH]) &&
                             close_to_median(&cell->of[SPEED_UP]);
         if ((cell->rounds >= MIN_ROUNDS && (narrow || iol_seconds() - begin > seconds)) ||
-            cell->lost > MOST_LOST) {
+            cell->lost > BENCH_MOST_LOST) {
             break;
         }
         if (one_round(cell, &run, team, cell->rounds + cell->lost)) {

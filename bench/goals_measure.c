@@ -9,7 +9,7 @@
 #include "goals.h"
 #include "pool.h"
 
-enum { MIN_ROUNDS = 9, MAX_ROUNDS = 900, MOST_LOST = 27 };
+enum { MIN_ROUNDS = 9, MAX_ROUNDS = 900 };
 static const double batch_seconds = 1e-3, peak_seconds = 1e-4, close_enough = 0.02;
 
 struct contender {
@@ -158,12 +158,11 @@ static void measure_cell(const struct goal_options *options, struct cell_run *ru
     const double begin = iol_seconds(), foreign = goal_foreign_seconds();
     const double flops = 2 * (double)cell->m * (double)cell->shape->k * (double)cell->shape->n;
     const double bytes = 4 * (double)cell->shape->k * (double)cell->shape->n;
-    for (size_t round = 0; round < MAX_ROUNDS && cell->lost < MOST_LOST;) {
+    for (size_t round = 0; round < MAX_ROUNDS && cell->lost < BENCH_MOST_LOST;) {
         const bool there = bench_await_processors(cell->threads);
         one_round(run, cell, round + cell->lost);
         /* Where they never have one each, everybody suffers alike, and all is kept. */
-        if (cell->threads > 1 && there &&
-            bench_processors(cell->threads) < bench_enough * (double)cell->threads) {
+        if (there && !bench_has_processors(cell->threads)) {
             forget_round(run, cell);
             cell->lost++;
             continue;

@@ -21,7 +21,7 @@
 #include "iolaus/experiment.h"
 #include "pool.h"
 
-enum { THREADS = 2, LEAST_ROUNDS = 9, PEER_ROUNDS = 3, MOST_LOST = 27 };
+enum { THREADS = 2, LEAST_ROUNDS = 9, PEER_ROUNDS = 3 };
 static const double target = 0.8;
 /* Time slices are up to tens of milliseconds. */
 static const double quiet_seconds = 0.03, beside_seconds = 0.15;
@@ -93,7 +93,7 @@ struct case_of_k7 {
 struct outcome {
     struct bench_interval kept, left, ratio; /* rates beside the neighbour over those without */
     bool same;
-    size_t rounds;
+    size_t rounds, lost; /* lost: before the neighbour came they shared a core */
 };
 
 /* Calls per second, for about so long. */
@@ -117,15 +117,13 @@ static struct outcome measure(const struct case_of_k7 *c, double seconds)
     struct bench_samples kept = {0}, left = {0}, ratios = {0};
     struct outcome out = {.same = true};
     const double begin = iol_seconds();
-    size_t lost = 0;
     c->call(c->user);
     while (out.rounds < c->rounds || iol_seconds() - begin < seconds) {
         const bool there = bench_await_processors(THREADS);
         const double peak = bench_peak_sample(isa, THREADS, quiet_seconds),
                      rate = rate_of(c, quiet_seconds);
-        if (there && lost < MOST_LOST &&
-            bench_processors(THREADS) < bench_enough * (double)THREADS) {
-            lost++; /* without a neighbour they shared a core: what is left would be too much */
+        if (there && out.lost < BENCH_MOST_LOST && !bench_has_processors(THREADS)) {
+            out.lost++; /* without a neighbour they shared a core: what is left would be too much */
             continue;
         }
         (void)kill(neighbour, SIGCONT);
@@ -158,9 +156,13 @@ static struct outcome run_case(const struct goal_options *options, const struct 
 {
     const struct outcome x = measure(c, seconds);
     printf("cell neighbour %s: keeps %.3f of its rate, %.3f is left, ratio %.3f [%.3f %.3f]; %zu "
-           "rounds%s\n",
+           "rounds",
            c->name, x.kept.median, x.left.median, x.ratio.median, x.ratio.low, x.ratio.high,
-           x.rounds, x.same ? "" : "; OTHER BITS");
+           x.rounds);
+    if (x.lost) {
+        printf(", %zu without a processor per thread", x.lost);
+    }
+    printf("%s\n", x.same ? "" : "; OTHER BITS");
     fflush(stdout);
     goal_row(options, "case\tkept\tleft\tratio\tlow\thigh\trounds",
              "neighbour\t%s\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%zu", c->name, x.kept.median,

@@ -14,7 +14,7 @@
 #include "goals.h"
 #include "pool.h"
 
-enum { MIN_ROUNDS = 9, MAX_ROUNDS = 400, MOST_LOST = 27, DTYPES = IOL_PANEL_DTYPE_COUNT - 1 };
+enum { MIN_ROUNDS = 9, MAX_ROUNDS = 400, DTYPES = IOL_PANEL_DTYPE_COUNT - 1 };
 static const double batch_seconds = 1.5e-3, close_enough = 0.02;
 
 /* What a dtype has to reach at one row, and from 64 rows on. */
@@ -202,9 +202,8 @@ static struct cell measure(struct forms *x, double limit)
             }
             took[form] = (bench_clock(x->threads) - begin) / (double)calls[form];
         }
-        if (x->threads > 1 &&
-            (!there || bench_processors(x->threads) < bench_enough * (double)x->threads)) {
-            if (++cell.lost > MOST_LOST) {
+        if (!there || !bench_has_processors(x->threads)) {
+            if (++cell.lost > BENCH_MOST_LOST) {
                 break;
             }
             continue;

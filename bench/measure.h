@@ -42,11 +42,13 @@ double bench_peak_sample(enum iolk_isa isa, size_t threads, double seconds);
  * with wide vectors rises step by step (Intel Xeon model 207: 2.5 to 3.0 GHz in 1.5 ms), and a
  * sample of the peak on the way up would be too low for the turn that follows it. */
 void bench_ramp_up(enum iolk_isa isa, size_t threads);
-/* How many processors `threads` threads have now: their FMA rate over that of one. A host may put
- * the processors of a virtual machine on one core, and no clock in it shows that. */
-double bench_processors(size_t threads);
-static const double bench_enough = 0.9; /* processors per thread */
-/* Whether each thread has enough of one; waits for it, a minute at most in a whole run. */
+/* Whether each of `threads` threads has a processor now, or nine tenths of one: by their FMA rate
+ * over that of one thread. A host may put the processors of a virtual machine on one core, and no
+ * clock in it shows that. True for one thread. */
+bool bench_has_processors(size_t threads);
+/* Rounds without them that a cell may lose. */
+enum { BENCH_MOST_LOST = 27 };
+/* bench_has_processors; waits for it, a minute at most in a whole run. */
 bool bench_await_processors(size_t threads);
 /* Read bandwidth from DRAM of `threads` threads now, bytes/s: a window of a buffer larger than any
  * cache. 0: no memory. */

@@ -54,21 +54,22 @@ void bench_ramp_up(enum iolk_isa isa, size_t threads)
     (void)bench_peak_sample(isa, threads, bench_warm_seconds);
 }
 
-double bench_processors(size_t threads)
+bool bench_has_processors(size_t threads)
 {
     const enum iolk_isa isa = bench_machine()->isa;
+    if (threads <= 1) {
+        return true;
+    }
     const double one = bench_peak_sample(isa, 1, 3e-4);
     /* Longer than a host lets each begin on a core of its own (seen: 0.3 ms). */
-    return one > 0 ? bench_peak_sample(isa, threads, 3e-3) / one : (double)threads;
+    return bench_peak_sample(isa, threads, 3e-3) >= 0.9 * (double)threads * one;
 }
 
 bool bench_await_processors(size_t threads)
 {
     static double patience = 60;
     const struct timespec pause = {.tv_nsec = 200000000};
-    const double enough = bench_enough * (double)threads;
-    while (threads > 1 && bench_processors(threads) < enough &&
-           bench_processors(threads) < enough) {
+    while (!bench_has_processors(threads) && !bench_has_processors(threads)) {
         if (patience <= 0) {
             return false;
         }

@@ -92,6 +92,11 @@ struct piece {
     size_t lines;       /* of each next piece of a panel, to be fetched */
 };
 
+static size_t lines_of(size_t steps)
+{
+    return steps * IOLK_NR / 16;
+}
+
 static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t ld_a,
                        const struct iol_packed *b, bool no_bias, size_t ld_c)
 {
@@ -188,20 +193,20 @@ static void begin_cold(const struct call *x, const struct piece *work)
 {
     const size_t panel_floats = x->b->k * IOLK_NR, cut = work->k0 + (work->k1 - work->k0) / 4;
     const float *panel = x->b->panels + work->panel * panel_floats;
-    struct piece part = *work;
-    part.panel_end = work->panel + 1;
-    part.k1 = cut;
-    part.after = panel + cut * IOLK_NR;
-    part.lines = (work->k1 - cut) * IOLK_NR / 16;
-    gemm_piece(x->ops, &part, x->ld_a, x->b, x->part->no_bias, x->ld_c);
-    part.a += cut - work->k0;
-    part.k0 = cut;
-    part.k1 = work->k1;
-    part.from_c = true;
-    part.after =
-        part.panel_end < work->panel_end ? panel + panel_floats + work->k0 * IOLK_NR : work->after;
-    part.lines = work->lines;
-    gemm_piece(x->ops, &part, x->ld_a, x->b, x->part->no_bias, x->ld_c);
+    struct piece some = *work;
+    some.panel_end = work->panel + 1;
+    some.k1 = cut;
+    some.after = panel + cut * IOLK_NR;
+    some.lines = lines_of(work->k1 - cut);
+    gemm_piece(x->ops, &some, x->ld_a, x->b, x->part->no_bias, x->ld_c);
+    some.a += cut - work->k0;
+    some.k0 = cut;
+    some.k1 = work->k1;
+    some.from_c = true;
+    some.after =
+        some.panel_end < work->panel_end ? panel + panel_floats + work->k0 * IOLK_NR : work->after;
+    some.lines = work->lines;
+    gemm_piece(x->ops, &some, x->ld_a, x->b, x->part->no_bias, x->ld_c);
 }
 
 /* Some panels: block by block of rows; for each, a slice of k of every panel. */
@@ -227,7 +232,7 @@ static void walk_panels(const struct call *x, size_t panel, size_t panel_end, co
                                       (panel - x->part->panel_begin) * IOLK_NR,
                                  .from_c = x->part->accumulate || j > 0,
                                  .after = more ? first + next_k * IOLK_NR : after,
-                                 .lines = (to - from) * IOLK_NR / 16};
+                                 .lines = lines_of(to - from)};
             if (i == 0 && j == 0 && panel == x->part->panel_begin && begins_cold(x, &work)) {
                 begin_cold(x, &work);
                 work.panel++;
