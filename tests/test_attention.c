@@ -224,20 +224,20 @@ static void test_spans(void **state)
     problem_close(&p);
 }
 
-/* Keys and values that pass by a large L2, cut into slices and fetched ahead: the same bits. */
-static void test_passing_keys(void **state)
+/* Keys and values that pass by L2, cut into slices and fetched ahead, by the first rows that read
+ * them, by all rows where L2 is large: the bits of an L2 that holds everything. */
+static void passing_keys(uint32_t isas, size_t l1_bytes, size_t l2_bytes)
 {
-    (void)state;
-    enum { LARGE = 2 << 20, ROWS = 37, LENGTH = 1057, D = 128, HEADS = 4, KV_HEADS = 2 };
+    enum { ROWS = 77, LENGTH = 1057, D = 128, HEADS = 4, KV_HEADS = 2 };
     static const struct shape shape = {HEADS, KV_HEADS, D, LENGTH};
-    struct iolk_ops large, plain;
+    struct iolk_ops passing, holding;
     struct problem p;
     uint64_t seed = 5, flops = 0;
-    iolk_ops_fill(iolk_isa_detect(), &large);
-    large.l1_bytes = 48 << 10;
-    large.l2_bytes = LARGE;
-    plain = large;
-    plain.l2_bytes = LARGE - 1; /* is not large */
+    iolk_ops_fill(isas, &passing);
+    passing.l1_bytes = l1_bytes;
+    holding = passing;
+    passing.l2_bytes = l2_bytes;
+    holding.l2_bytes = (size_t)1 << 30;
     problem_open(&shape, &p);
     struct iol_keys keys = keys_of(&p, LENGTH), shared = keys;
     const struct iol_keys none = {0};
@@ -250,17 +250,18 @@ static void test_passing_keys(void **state)
     for (size_t i = 0; i < 2; i++) {
         float *z = i ? other : one;
         memcpy(z, p.q, bytes);
-        iol_attention_causal(i ? &large : &plain, &p.heads, &none, &keys, LENGTH - ROWS, ROWS, z,
-                             p.q_width, p.workspace, &flops);
+        iol_attention_causal(i ? &passing : &holding, &p.heads, &none, &keys, LENGTH - ROWS, ROWS,
+                             z, p.q_width, p.workspace, &flops);
     }
     assert_memory_equal(one, other, bytes);
     shared.count = LENGTH - 1;
-    for (size_t rows = 9; rows <= ROWS; rows += 14) {
+    static const size_t branches[] = {8, 9, 23, 37, ROWS};
+    for (size_t c = 0; c < sizeof branches / sizeof *branches; c++) {
         for (size_t i = 0; i < 2; i++) {
             float *z = i ? other : one;
             memcpy(z, p.q, bytes);
-            iol_attention_branches(i ? &large : &plain, &p.heads, &shared, kv, kv + p.kv_width,
-                                   2 * p.kv_width, rows, z, p.q_width, p.workspace, &flops);
+            iol_attention_branches(i ? &passing : &holding, &p.heads, &shared, kv, kv + p.kv_width,
+                                   2 * p.kv_width, branches[c], z, p.q_width, p.workspace, &flops);
         }
         assert_memory_equal(one, other, bytes);
     }
@@ -268,6 +269,19 @@ static void test_passing_keys(void **state)
     iol_free(one);
     iol_free(other);
     problem_close(&p);
+}
+
+static void test_passing_keys(void **state)
+{
+    (void)state;
+    enum { LARGE = 2 << 20, SMALL = 1 << 20 };
+    const uint32_t isas = iolk_isa_detect();
+    passing_keys(isas, 48 << 10, LARGE);
+    passing_keys(isas, 48 << 10, SMALL);
+    passing_keys(isas, 32 << 10, SMALL);
+#if defined(__x86_64__)
+    passing_keys(isas & ~((uint32_t)1 << IOLK_ISA_AVX512), 32 << 10, SMALL);
+#endif
 }
 
 /* A branch row with its own key and value at the last position gives the bits of the causal form,

@@ -65,24 +65,31 @@ uint64_t iol_attention_flops(const struct iol_attention *call)
     return 4 * call->heads->head_dim * call->heads->heads * (rows * (least + 1) + more);
 }
 
-/* Which rows of which head (the first, where heads go together: one row of each): spans of rows, in
- * each the heads, in each the blocks, the last rows (of the causal form the longest) first. */
-static void place_task(const struct iol_attention *call, size_t task, size_t *out_head,
-                       size_t *out_row)
+/* Rows from `row` on of a head (of the first one and those after it, where heads go together: one
+ * row of each). first: of those that read this head's keys and values one after the other. */
+struct turn {
+    size_t head, row;
+    bool first;
+};
+
+/* Spans of rows, in each the heads, in each the blocks, the last rows (of the causal form the
+ * longest) first. */
+static struct turn turn_of(const struct iol_attention *call, size_t task)
 {
     const size_t rows = task_rows(call), blocks = (call->rows + rows - 1) / rows;
     const size_t heads = call->heads->heads, together = heads_together(call),
                  head_bytes = 2 * sizeof(float) * call->heads->head_dim * most_keys(call),
                  span = (head_bytes > call->ops->l2_bytes ? FAR_SPAN_ROWS : SPAN_ROWS) / rows;
     if (together > 1) {
-        *out_head = task / call->rows * together;
-        *out_row = task % call->rows;
-        return;
+        return (struct turn){.head = task / call->rows * together,
+                             .row = task % call->rows,
+                             .first = task % call->rows == 0};
     }
     const size_t at = task / (heads * span) * span; /* blocks in the spans before */
     const size_t here = smaller(blocks - at, span), in_span = task - heads * at;
-    *out_head = in_span / here;
-    *out_row = (blocks - 1 - at - in_span % here) * rows;
+    return (struct turn){.head = in_span / here,
+                         .row = (blocks - 1 - at - in_span % here) * rows,
+                         .first = in_span % here == 0};
 }
 
 /* What only one task reads lies far apart and, where a call has many rows, in no cache: it is
@@ -108,8 +115,10 @@ static struct fetch fetch_begin(const struct iol_attention *call, size_t task)
                  q_rows = (call->z == call->q ? 1 : 2) * call->rows * call->heads->heads;
     const size_t bytes = (kv_rows + q_rows) * call->heads->head_dim * sizeof(float);
     if (bytes > far_call && heads_together(call) == 1 && task + 1 < iol_attention_tasks(call)) {
-        place_task(call, task + 1, &f.head, &f.row);
-        const size_t rows = smaller(call->rows - f.row, task_rows(call));
+        const struct turn next = turn_of(call, task + 1);
+        const size_t rows = smaller(call->rows - next.row, task_rows(call));
+        f.head = next.head;
+        f.row = next.row;
         f.end = f.row + rows;
         f.piece = (rows + FETCHES - 1) / FETCHES;
     }
@@ -160,6 +169,7 @@ static inline void fetch_piece(struct fetch *f)
 struct block {
     const struct iol_attention *call;
     size_t kv_head, row, rows; /* rows `row` .. of the call */
+    bool first;                /* struct turn */
     const float *q;
     float *z, *scores, *rcp; /* rcp (rows): 1 / sum of a row's exponentials */
     size_t ld_q, ld_z, ld_s;
@@ -179,17 +189,36 @@ static bool keys_are_far(const struct iol_attention *call, size_t rows)
                call->ops->l2_bytes;
 }
 
-/* Keys and values of so many keys that come from beyond a large L2, for more rows than a tile: what
- * is used next is fetched into it, the next panel of keys, the next slice of values. */
+/* Whether tiles are as wide as a panel. Narrower ones pass over a row of values, or of a panel of
+ * keys, several times, a part of its columns each time. */
+static bool wide_tiles(const struct iolk_ops *ops)
+{
+#if defined(__x86_64__)
+    return ops->chosen[IOLK_OP_gemm_f32] == IOLK_ISA_AVX512;
+#else
+    (void)ops;
+    return false;
+#endif
+}
+
+/* Keys and values of so many keys that L2 does not hold them, for a tile of rows and more: what is
+ * used next is fetched, the next panel of keys, the next slice of values, which then serves all
+ * parts of its columns. By the first rows that read a head's: those after find in L2 what it holds,
+ * and what it does not hold in part; fetching that as well pays where L2 is large, and where tiles
+ * are narrow. */
 enum { SLICE_KEYS = 256 };
 static bool keys_pass_by(const struct block *b, const struct iol_keys *keys)
 {
     const struct iol_attention *call = b->call;
     const size_t d = call->heads->head_dim, head = 2 * sizeof(float) * d * keys->count;
+    if (keys->count <= SLICE_KEYS || keys->ld_v != d || !keys->v_head) {
+        return false;
+    }
     /* Own ones serve task after task, if half of L2 holds them beside the scores. */
     const size_t bytes = call->own ? 2 * head : call->heads->kv_heads * head;
-    return iol_large_l2(call->ops) && b->rows > IOLK_MR && keys->ld_v == d && keys->v_head &&
-           keys->count > SLICE_KEYS && bytes > call->ops->l2_bytes;
+    const bool narrow = !wide_tiles(call->ops);
+    return bytes > call->ops->l2_bytes && b->rows >= IOLK_MR + (narrow ? 0U : 1U) &&
+           (b->first || narrow || iol_large_l2(call->ops));
 }
 
 /* Values of a head. */
@@ -246,14 +275,11 @@ static void score_keys(const struct block *b, const struct iol_keys *keys, size_
  * wide: 64 = 32 + 32 (48 + 16 costs AVX-512 3 to 5 %, 32 + 32 costs AVX2 6 %). */
 static size_t value_columns(const struct iolk_ops *ops, size_t d, size_t most)
 {
-#if defined(__x86_64__)
-    if (ops->chosen[IOLK_OP_gemm_f32] == IOLK_ISA_AVX512) {
-        const size_t parts = (d + most - 1) / most;
-        return ((d + parts - 1) / parts + IOLK_LANES - 1) / IOLK_LANES * IOLK_LANES;
+    if (!wide_tiles(ops)) {
+        return most;
     }
-#endif
-    (void)ops, (void)d;
-    return most;
+    const size_t parts = (d + most - 1) / most;
+    return ((d + parts - 1) / parts + IOLK_LANES - 1) / IOLK_LANES * IOLK_LANES;
 }
 
 /* Slices of values that pass by: the exponentials from column `column` on times the first `count`
@@ -393,8 +419,8 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
     const struct iol_heads *heads = call->heads;
     const size_t d = heads->head_dim, before = call->shared->count, most = task_rows(call),
                  together = heads_together(call);
-    size_t head, row;
-    place_task(call, task, &head, &row);
+    const struct turn turn = turn_of(call, task);
+    const size_t head = turn.head, row = turn.row;
     struct fetch fetch = fetch_begin(call, task);
     const size_t rows = together > 1 ? together : smaller(call->rows - row, most),
                  kv_head = head / (heads->heads / heads->kv_heads),
@@ -414,6 +440,7 @@ void iol_attention_task(const struct iol_attention *call, size_t task, float *wo
                             .kv_head = kv_head,
                             .row = row,
                             .rows = rows,
+                            .first = turn.first,
                             .q = at.q,
                             .z = at.z,
                             .scores = workspace,
