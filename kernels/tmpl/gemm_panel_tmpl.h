@@ -1,11 +1,11 @@
 /* gemm over a panel of widened weights (panel_layout.h), for DTYPE and the vocabulary included
- * before: LANES * VECTORS columns and up to ROWS rows at a time stay in registers through all of k,
- * each weight is widened there once and used by every row (the outer-product micro-kernel of Goto
- * and van de Geijn, 2008).
+ * before: LANES * VECTORS_OF(rows) columns and up to ROWS rows at a time stay in registers through
+ * all of k, each weight is widened there once and used by every row (the outer-product micro-kernel
+ * of Goto and van de Geijn, 2008).
  *
  *   per group: 3 cache lines of weights, fetched IOLK_PANEL_AHEAD ahead
- *   per k:     VECTORS times widen, ROWS * VECTORS FMAs; A broadcast
- *   per block: VECTORS scales (and offsets)
+ *   per k:     for each vector widen, and an FMA for each row; A broadcast
+ *   per block: for each vector a scale (and an offset)
  *
  * A single row is one chain of FMAs per column: three vectors are three chains, and each waits for
  * itself. Where a panel is three vectors, one row takes two panels side by side; and four (PANELS 4
@@ -14,7 +14,16 @@
 
 #include <assert.h>
 
-enum { LINE = 64, PAIRED = VECTORS == 3, MOST_PANELS = PAIRED ? PANELS : 1 };
+enum { LINE = 64, PAIRED = LANES * 3 == IOLK_NR, MOST_PANELS = PAIRED ? PANELS : 1 };
+/* What an ISA with few registers decides itself: how many vectors of a panel so many rows walk
+ * together (VECTORS at most); whether all weights of a step are widened before the first row
+ * multiplies by them, and words are read again for each step; the registers of the sums. */
+#ifndef VECTORS_OF
+#define VECTORS_OF(rows)      VECTORS
+#define ROW_BY_ROW(rows)      0
+#define SUM(r, v)             vf acc##r##v = vf_zero()
+#define ACCUMULATE(acc, a, b) acc = vf_fma_in_place(acc, a, b)
+#endif
 #define FETCH(stream, bytes)                                                                       \
     if (first_pass) {                                                                              \
         /* Of panels side by side, the last part fetches from those that follow. */                \
@@ -74,20 +83,23 @@ PART void store_some(float *p, vf v, size_t n)
     }
 }
 
-/* rows, panels, first_pass, into_l2 and store are constants in every caller: what they exclude is
- * not compiled. */
+/* All but column0 and t are constants in every caller: what they exclude is not compiled. */
 PART void run(const size_t rows, const size_t panels, const int first_pass, const int into_l2,
               const int store, const size_t column0, const struct job *t)
 {
+    const size_t vectors = VECTORS_OF(rows);
     const unsigned char *const panel = t->panel;
     const size_t n = t->n, next_panel = panels > 1 ? t->panel_bytes : 0;
     const unsigned char *const near_end =
         panel + (next_panel > IOLK_PANEL_AHEAD ? next_panel - IOLK_PANEL_AHEAD : 0);
     float *const widened = store ? t->widened - t->k0 * IOLK_NR : NULL;
 #define CELL(r, v)                                                                                 \
-    vf acc##r##v = vf_zero();                                                                      \
-    if (r < rows && v < VECTORS * panels && t->init && n > v * LANES) {                            \
-        acc##r##v = load_some(t->init + r * t->ld_init + v * LANES, n - v * LANES);                \
+    SUM(r, v);                                                                                     \
+    if (r < rows && v < vectors * panels) {                                                        \
+        acc##r##v = vf_zero();                                                                     \
+        if (t->init && n > v * LANES) {                                                            \
+            acc##r##v = load_some(t->init + r * t->ld_init + v * LANES, n - v * LANES);            \
+        }                                                                                          \
     }
 #define START(r)                                                                                   \
     const float *const a##r = t->a + (r < rows ? r : 0) * t->ld_a - t->k0;                         \
@@ -100,15 +112,21 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
         x##r = vf_set1(a##r + (k));                                                                \
     }
 #define COLUMN(v, group, i, k)                                                                     \
-    if (v < VECTORS * panels) {                                                                    \
+    if (v < vectors * panels) {                                                                    \
         const vf w = OF(weight)(group + far##v, at##v, i, scale##v, offset##v);                    \
         if (store) {                                                                               \
             vf_store(widened + (k)*IOLK_NR + at##v, w);                                            \
         }                                                                                          \
-        acc0##v = vf_fma_in_place(acc0##v, x0, w);                                                 \
-        acc1##v = 1 < rows ? vf_fma_in_place(acc1##v, x1, w) : acc1##v;                            \
-        acc2##v = 2 < rows ? vf_fma_in_place(acc2##v, x2, w) : acc2##v;                            \
-        acc3##v = 3 < rows ? vf_fma_in_place(acc3##v, x3, w) : acc3##v;                            \
+        ACCUMULATE(acc0##v, x0, w);                                                                \
+        if (1 < rows) {                                                                            \
+            ACCUMULATE(acc1##v, x1, w);                                                            \
+        }                                                                                          \
+        if (2 < rows) {                                                                            \
+            ACCUMULATE(acc2##v, x2, w);                                                            \
+        }                                                                                          \
+        if (3 < rows) {                                                                            \
+            ACCUMULATE(acc3##v, x3, w);                                                            \
+        }                                                                                          \
     }
 #if PANELS > 2
 #define MORE_COLUMNS(group, i, k)                                                                  \
@@ -118,13 +136,48 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
 #else
 #define MORE_COLUMNS(group, i, k)
 #endif
+#define WEIGHT(v, group, i, k)                                                                     \
+    vf w##v = vf_zero();                                                                           \
+    if (v < vectors) {                                                                             \
+        w##v = OF(weight)(group, at##v, i, scale##v, offset##v);                                   \
+        if (store) {                                                                               \
+            vf_store(widened + (k)*IOLK_NR + at##v, w##v);                                         \
+        }                                                                                          \
+    }
+#define ROW(r, k)                                                                                  \
+    if (r < rows) {                                                                                \
+        const vf x = vf_set1(a##r + (k));                                                          \
+        ACCUMULATE(acc##r##0, x, w0);                                                              \
+        ACCUMULATE(acc##r##1, x, w1);                                                              \
+        ACCUMULATE(acc##r##2, x, w2);                                                              \
+    }
+#define COLUMN_BY_COLUMN(group, i, k)                                                              \
+    LOAD_A(0, k)                                                                                   \
+    LOAD_A(1, k)                                                                                   \
+    LOAD_A(2, k)                                                                                   \
+    LOAD_A(3, k)                                                                                   \
+    COLUMN(0, group, i, k)                                                                         \
+    COLUMN(1, group, i, k)                                                                         \
+    COLUMN(2, group, i, k)                                                                         \
+    COLUMN(3, group, i, k) COLUMN(4, group, i, k) COLUMN(5, group, i, k) MORE_COLUMNS(group, i, k)
+#define ALL_WEIGHTS(group, i, k)                                                                   \
+    WEIGHT(0, group, i, k)                                                                         \
+    WEIGHT(1, group, i, k)                                                                         \
+    WEIGHT(2, group, i, k)
 #define ONE(group, i, k)                                                                           \
-    {LOAD_A(0, k) LOAD_A(1, k) LOAD_A(2, k) LOAD_A(3, k) COLUMN(0, group, i, k)                    \
-         COLUMN(1, group, i, k) COLUMN(2, group, i, k) COLUMN(3, group, i, k)                      \
-             COLUMN(4, group, i, k) COLUMN(5, group, i, k) MORE_COLUMNS(group, i, k)}
+    if (ROW_BY_ROW(rows)) {                                                                        \
+        __asm__ volatile("" : : : "memory");                                                       \
+        ALL_WEIGHTS(group, i, k)                                                                   \
+        ROW(0, k)                                                                                  \
+        ROW(1, k)                                                                                  \
+        ROW(2, k)                                                                                  \
+        ROW(3, k)                                                                                  \
+    } else {                                                                                       \
+        COLUMN_BY_COLUMN(group, i, k)                                                              \
+    }
     WALK(panel, t->k0, t->k1, ONE)
 #define CELL(r, v)                                                                                 \
-    if (r < rows && v < VECTORS * panels && n > v * LANES) {                                       \
+    if (r < rows && v < vectors * panels && n > v * LANES) {                                       \
         store_some(t->c + r * t->ld_c + v * LANES, acc##r##v, n - v * LANES);                      \
     }
     EACH_ROW(EACH_CELL_OF_ROW)
@@ -133,6 +186,10 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
 #undef LOAD_A
 #undef COLUMN
 #undef ONE
+#undef COLUMN_BY_COLUMN
+#undef ALL_WEIGHTS
+#undef WEIGHT
+#undef ROW
 #undef MORE_COLUMNS
 }
 
@@ -232,7 +289,7 @@ void IOLK_NAME(size_t m, size_t n, size_t k0, size_t k1, const float *a, size_t 
     for (size_t pass = 0; pass < passes; pass++) {
         const size_t row = m * pass / passes, rows = m * (pass + 1) / passes - row;
         for (size_t column = 0; column < (widened && pass == 0 ? IOLK_NR : n);
-             column += LANES * VECTORS) {
+             column += LANES * (size_t)VECTORS_OF(rows)) {
             const struct job t = {.k0 = k0,
                                   .k1 = k1,
                                   .n = n > column ? n - column : 0,

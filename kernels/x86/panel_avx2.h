@@ -7,7 +7,44 @@
 #include <immintrin.h>
 
 enum { LANES = 8, VECTORS = 6 };
-#define ROWS 2
+#define ROWS 4
+
+/* Half a panel at a time: three and four rows have 9 and 12 sums then, and the constants of 4-bit
+ * weights, which are arithmetic, stay in registers for fewer. One row and two of other weights,
+ * which come from memory, walk whole lines. */
+#define VECTORS_OF(rows) ((rows) < 3 && OF(GROUP) < 8 ? 6 : 3)
+/* 12 sums and three weights leave one register, for the elements of A in turn. */
+#define ROW_BY_ROW(rows) ((rows) > 2)
+/* A register for each sum, and FMAs as instructions: gcc would copy sums within the loop and spill
+ * them. */
+#define SUM_IN(r, v, n)       register __m256 acc##r##v __asm__("ymm" #n)
+#define SUM_UNUSED(r, v)      __m256 acc##r##v
+#define SUM(r, v)             SUM_##r##v
+#define ACCUMULATE(acc, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b))
+#define SUM_00                SUM_IN(0, 0, 4)
+#define SUM_01                SUM_IN(0, 1, 5)
+#define SUM_02                SUM_IN(0, 2, 6)
+#define SUM_03                SUM_IN(0, 3, 7)
+#define SUM_04                SUM_IN(0, 4, 8)
+#define SUM_05                SUM_IN(0, 5, 9)
+#define SUM_10                SUM_IN(1, 0, 10)
+#define SUM_11                SUM_IN(1, 1, 11)
+#define SUM_12                SUM_IN(1, 2, 12)
+#define SUM_13                SUM_IN(1, 3, 13)
+#define SUM_14                SUM_IN(1, 4, 14)
+#define SUM_15                SUM_IN(1, 5, 15)
+#define SUM_20                SUM_IN(2, 0, 7)
+#define SUM_21                SUM_IN(2, 1, 8)
+#define SUM_22                SUM_IN(2, 2, 9)
+#define SUM_23                SUM_UNUSED(2, 3)
+#define SUM_24                SUM_UNUSED(2, 4)
+#define SUM_25                SUM_UNUSED(2, 5)
+#define SUM_30                SUM_IN(3, 0, 13)
+#define SUM_31                SUM_IN(3, 1, 14)
+#define SUM_32                SUM_IN(3, 2, 15)
+#define SUM_33                SUM_UNUSED(3, 3)
+#define SUM_34                SUM_UNUSED(3, 4)
+#define SUM_35                SUM_UNUSED(3, 5)
 
 typedef __m256 vf;
 typedef uint32_t words __attribute__((vector_size(32)));
@@ -19,7 +56,7 @@ static inline vf vf_zero(void)
 
 static inline vf vf_set1(const float *p)
 {
-    return _mm256_broadcast_ss(p);
+    return _mm256_set1_ps(*p);
 }
 
 static inline vf vf_load(const float *p)
