@@ -111,21 +111,26 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
     if (r < rows) {                                                                                \
         x##r = vf_set1(a##r + (k));                                                                \
     }
+#define WEIGHT(v, group, i, k)                                                                     \
+    vf w##v = vf_zero();                                                                           \
+    if (v < vectors * panels) {                                                                    \
+        w##v = OF(weight)(group + far##v, at##v, i, scale##v, offset##v);                          \
+        if (store) {                                                                               \
+            vf_store(widened + (k)*IOLK_NR + at##v, w##v);                                         \
+        }                                                                                          \
+    }
 #define COLUMN(v, group, i, k)                                                                     \
     if (v < vectors * panels) {                                                                    \
-        const vf w = OF(weight)(group + far##v, at##v, i, scale##v, offset##v);                    \
-        if (store) {                                                                               \
-            vf_store(widened + (k)*IOLK_NR + at##v, w);                                            \
-        }                                                                                          \
-        ACCUMULATE(acc0##v, x0, w);                                                                \
+        WEIGHT(v, group, i, k)                                                                     \
+        ACCUMULATE(acc0##v, x0, w##v);                                                             \
         if (1 < rows) {                                                                            \
-            ACCUMULATE(acc1##v, x1, w);                                                            \
+            ACCUMULATE(acc1##v, x1, w##v);                                                         \
         }                                                                                          \
         if (2 < rows) {                                                                            \
-            ACCUMULATE(acc2##v, x2, w);                                                            \
+            ACCUMULATE(acc2##v, x2, w##v);                                                         \
         }                                                                                          \
         if (3 < rows) {                                                                            \
-            ACCUMULATE(acc3##v, x3, w);                                                            \
+            ACCUMULATE(acc3##v, x3, w##v);                                                         \
         }                                                                                          \
     }
 #if PANELS > 2
@@ -136,14 +141,6 @@ PART void run(const size_t rows, const size_t panels, const int first_pass, cons
 #else
 #define MORE_COLUMNS(group, i, k)
 #endif
-#define WEIGHT(v, group, i, k)                                                                     \
-    vf w##v = vf_zero();                                                                           \
-    if (v < vectors) {                                                                             \
-        w##v = OF(weight)(group, at##v, i, scale##v, offset##v);                                   \
-        if (store) {                                                                               \
-            vf_store(widened + (k)*IOLK_NR + at##v, w##v);                                         \
-        }                                                                                          \
-    }
 #define ROW(r, k)                                                                                  \
     if (r < rows) {                                                                                \
         const vf x = vf_set1(a##r + (k));                                                          \

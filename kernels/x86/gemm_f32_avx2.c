@@ -122,6 +122,7 @@ void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_
         .b = b,
         .init = init,
         .c = c,
+        .columns = n,
         .mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane),
         .ahead = ahead,
         .ahead_end = lines ? ahead + lines * LINE : ahead,

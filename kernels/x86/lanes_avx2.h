@@ -4,6 +4,7 @@
 #define IOLK_LANES_AVX2_H
 
 #include "../ops.h"
+#include "store_avx2.h"
 
 #include <assert.h>
 #include <immintrin.h>
@@ -53,25 +54,6 @@ static inline void f32x16_store(float *p, f32x16 v)
 {
     _mm256_storeu_ps(p, v.a);
     _mm256_storeu_ps(p + 8, v.b);
-}
-
-/* n below 8, by its bits: a vmaskmov to memory is some forty micro-operations on AMD. */
-static inline void store8_n(float *p, __m256 v, size_t n)
-{
-    __m128 part = _mm256_castps256_ps128(v);
-    if (n & 4) {
-        _mm_storeu_ps(p, part);
-        part = _mm256_extractf128_ps(v, 1);
-        p += 4;
-    }
-    if (n & 2) {
-        _mm_storel_pi((__m64 *)p, part);
-        part = _mm_movehl_ps(part, part);
-        p += 2;
-    }
-    if (n & 1) {
-        _mm_store_ss(p, part);
-    }
 }
 
 static inline void f32x16_store_n(float *p, f32x16 v, size_t n)

@@ -32,6 +32,7 @@ void iolk_mix_f32_avx2(size_t m, size_t n, size_t first, const float *e, size_t 
                 .c = y + row * ld_y + j,
                 .beside = y + row * ld_y + j + columns,
                 .last = columns < LANES ? 0 : columns - LANES,
+                .columns = n,
                 .mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane),
                 .factor = factor + row,
             };

@@ -15,6 +15,7 @@
 #define IOLK_TILE_AVX2_H
 
 #include "../ops.h"
+#include "store_avx2.h"
 
 #include <immintrin.h>
 #include <stdbool.h>
@@ -28,7 +29,8 @@ struct tiles {
     float *c;
     const float *beside; /* C to the right of the first tile */
     size_t last;         /* first column of the last vector */
-    __m256i mask;        /* columns present, where there are fewer than LANES */
+    size_t columns;      /* of the block; of use where there are fewer than LANES */
+    __m256i mask;        /* these */
     const char *ahead;   /* prefetched: `rate` lines every UNROLL steps, up to ahead_end */
     const char *ahead_end;
     size_t rate;
@@ -171,7 +173,7 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
 #define STORE(r, v)                                                                                \
     if (r < m && v < vectors) {                                                                    \
         if (masked) {                                                                              \
-            _mm256_maskstore_ps(t->c + r * t->ld_c, t->mask, acc##r##v);                           \
+            store8_n(t->c + r * t->ld_c, acc##r##v, t->columns);                                   \
         } else {                                                                                   \
             _mm256_storeu_ps(t->c + r * t->ld_c + AT(v), acc##r##v);                               \
         }                                                                                          \
