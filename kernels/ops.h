@@ -30,6 +30,7 @@ struct iolk_fetch {
     int into_l2; /* 0: through L1. Of B itself: L1's misses are few; loads may be shaped by that */
     size_t streams; /* 2 and more: fetch the lines as so many equal parts, from each a few in turn,
                        which memory answers faster than one after the other */
+    int far;        /* of B itself: part of a matrix three times as large as L2 and more */
 };
 enum { IOLK_STREAM_AHEAD = 1536 };
 

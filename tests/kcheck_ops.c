@@ -37,7 +37,7 @@ enum { AHEAD_NONE, AHEAD_ELSEWHERE, AHEAD_OWN, AHEADS };
 
 static bool gemm_shape(size_t index, enum kc_kind kind, struct kc_case *out)
 {
-    static const size_t depths[] = {0, 1, 2, 3, 7, 16, 63, 100};
+    static const size_t depths[] = {0, 1, 2, 3, 7, 16, 100, 63};
     enum { DEPTHS = sizeof depths / sizeof *depths };
     size_t m = index % IOLK_MR + 1, n = index / IOLK_MR % IOLK_NR + 1;
     size_t turn = index / (IOLK_MR * IOLK_NR);
@@ -77,7 +77,8 @@ static void gemm_call(kc_fn *fn, const struct kc_case *c, void *const *p)
     const struct iolk_fetch fetch = {.at = c->size[4] == AHEAD_ELSEWHERE ? kc_forbidden() : NULL,
                                      .lines = 37,
                                      .into_l2 = (c->size[1] + c->size[2]) % 2,
-                                     .streams = c->size[1] % 5};
+                                     .streams = c->size[1] % 5,
+                                     .far = c->size[3] % 2};
     ((iolk_gemm_f32_fn *)fn)(c->size[0], c->size[1], c->size[2], p[0], c->array[0].ld, p[1],
                              c->array[1].ld, init, ld_init, p[2], c->array[2].ld,
                              c->size[4] == AHEAD_NONE ? NULL : &fetch);

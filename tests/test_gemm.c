@@ -179,7 +179,7 @@ static void check_product(const struct iolk_ops *ops, size_t m, size_t n, size_t
 
 static void test_driver(void **state)
 {
-    static const size_t rows[] = {1, 7, 8, 9, 12, 20, 36, 100};
+    static const size_t rows[] = {1, 3, 4, 7, 8, 9, 12, 20, 36, 100};
     static const size_t shapes[][2] = {{1, 1},    {47, 2},   {48, 100}, {49, 7},   {97, 33},
                                        {130, 64}, {50, 769}, {5, 1601}, {50, 769}, {5, 1601}};
     enum { LARGE_L2 = 8 }; /* from this shape on: k in short pieces */
@@ -191,7 +191,8 @@ static void test_driver(void **state)
         }
         iolk_ops_fill(1U << IOLK_ISA_SCALAR | 1U << isa, &ops);
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-            ops.l2_bytes = s % 2 ? 0 : (size_t)1 << 20; /* 0: blocks of 32 rows */
+            /* 0: blocks of 32 rows; of a few, also weights that are far */
+            ops.l2_bytes = s % 2 ? 0 : (size_t)1 << (s % 4 ? 14 : 20);
             ops.l1_bytes = s % 3 ? (size_t)32 << 10 : (size_t)48 << 10;
             if (s >= LARGE_L2) {
                 ops.l2_bytes = (size_t)2 << 20;

@@ -100,7 +100,7 @@ static size_t lines_of(size_t steps)
 static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t ld_a,
                        const struct iol_packed *b, bool no_bias, size_t ld_c)
 {
-    const bool far = iol_large_l2(ops) && b->n * b->k / (ops->l2_bytes / sizeof(float)) >= FAR_L2S;
+    const bool far = ops->l2_bytes > 0 && b->n * b->k * sizeof(float) / ops->l2_bytes >= FAR_L2S;
     const size_t side = iol_panels_at_once(ops, x->rows, b),
                  whole = b->n / IOLK_NR < x->panel_end ? b->n / IOLK_NR : x->panel_end;
     for (size_t p = x->panel, count; p < x->panel_end; p += count) {
@@ -123,7 +123,8 @@ static void gemm_piece(const struct iolk_ops *ops, const struct piece *x, size_t
         const bool single = x->rows <= IOLK_MR;
         const float *next = p + 1 < x->panel_end ? panel + IOLK_NR * b->k : x->after;
         struct iolk_fetch fetch = iol_fetch(ops, x->rows, single ? NULL : next, x->lines);
-        fetch.into_l2 |= single && far && x->rows >= FAR_ROWS;
+        fetch.into_l2 |= single && far && iol_large_l2(ops) && x->rows >= FAR_ROWS;
+        fetch.far = far;
         if (!single && x->rows <= LEAST_ROWS && iol_large_l2(ops)) {
             const size_t streams = x->lines / STREAM_LINES;
             fetch.streams = streams < MOST_STREAMS ? streams : MOST_STREAMS;

@@ -4,8 +4,9 @@
 
 #include <assert.h>
 
-/* Steps of a piece of B that stays in L1 from its first pass to its last. */
-enum { PIECE = 64, PIECE_FLOATS = PIECE * IOLK_NR };
+/* Steps of a piece of B that stays in L1 from its first pass to its last; of these, from one burst
+ * of fetches to the next. */
+enum { PIECE = 64, PIECE_FLOATS = PIECE * IOLK_NR, BURST = 32 };
 
 TILE_BODIES(false)
 
@@ -78,12 +79,17 @@ static void run_groups(const struct groups *g, size_t n, struct tiles *t)
 
 /* Seven and eight rows: four passes over B, each of a half of its columns. Pieces of B stay in L1
  * until all passes are done, the sums wait in C, and the piece after the next is fetched meanwhile.
- * (3 and 4 rows would gain 20 % more by this from memory than groups_of gives them, and lose up to
- * 35 % where B is in a cache.) */
-static void run_pieces(const struct groups *g, size_t n, const struct tiles *whole)
+ * Three and four rows, two passes, wait for memory itself, which answers faster if many lines are
+ * asked for at once, and from a piece further on. */
+static void run_pieces(const struct groups *g, bool few, size_t n, const struct tiles *whole)
 {
     struct tiles t = *whole;
+    const size_t before = few ? 3 : 2;
     t.rate = (UNROLL * IOLK_NR / LINE_FLOATS + passes(g, n) - 1) / passes(g, n);
+    if (few) {
+        t.rate *= BURST / UNROLL;
+        t.pause = BURST - UNROLL;
+    }
     t.into_l2 = true;
     size_t from = 0;
     do {
@@ -93,8 +99,8 @@ static void run_pieces(const struct groups *g, size_t n, const struct tiles *who
         t.c = whole->c;
         t.init = from ? t.c : whole->init;
         t.ld_init = from ? t.ld_c : whole->ld_init;
-        t.ahead = (const char *)(t.b + 2 * PIECE_FLOATS);
-        t.ahead_end = (const char *)(t.b + 2 * PIECE_FLOATS + t.k * IOLK_NR);
+        t.ahead = (const char *)(t.b + before * PIECE_FLOATS);
+        t.ahead_end = (const char *)(t.b + before * PIECE_FLOATS + t.k * IOLK_NR);
         run_groups(g, n, &t);
         from += PIECE;
     } while (from < whole->k);
@@ -131,8 +137,9 @@ void iolk_gemm_f32_avx2(size_t m, size_t n, size_t k, const float *a, size_t ld_
         .own = own && g.height > 4,
         .next = k * IOLK_NR,
     };
-    if (own && m > MAX_ROWS) {
-        run_pieces(&g, n, &t);
+    const bool few = n == IOLK_NR && (m == 3 || m == 4);
+    if (own && (m > MAX_ROWS || (few && fetch->far))) {
+        run_pieces(&g, few, n, &t);
     } else {
         run_groups(&g, n, &t);
     }

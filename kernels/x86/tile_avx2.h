@@ -31,9 +31,10 @@ struct tiles {
     size_t last;         /* first column of the last vector */
     size_t columns;      /* of the block; of use where there are fewer than LANES */
     __m256i mask;        /* these */
-    const char *ahead;   /* prefetched: `rate` lines every UNROLL steps, up to ahead_end */
+    const char *ahead;   /* prefetched: `rate` lines every UNROLL steps, up to ahead_end; by wide
+                            tiles only where no bit of `pause` is set in the number of steps left */
     const char *ahead_end;
-    size_t rate;
+    size_t rate, pause;
     bool into_l2;
     bool own;            /* 5 or 6 rows that fetch B itself */
     size_t next;         /* floats from a weight to the one in its place in the next panel */
@@ -218,7 +219,11 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
         size_t left = t->k;
         for (; left >= UNROLL; left -= UNROLL, a0 += UNROLL, a3 += UNROLL) {
             IN_MEMORY();
-            for (size_t i = triangle ? 0 : t->rate; i && ahead < t->ahead_end; i--, ahead += LINE) {
+            size_t lines = triangle ? 0 : t->rate;
+            if (vectors > 3 && lines && left & t->pause) {
+                lines = 0;
+            }
+            for (; lines && ahead < t->ahead_end; lines--, ahead += LINE) {
                 if (t->into_l2) {
                     _mm_prefetch(ahead, _MM_HINT_T1);
                 } else {
