@@ -296,7 +296,9 @@ static void test_rows_and_chains(void **state)
                     same(x.got, x.want + i * n, m * n, "rows of their own", m, n, K);
                 }
                 for (size_t cut = 0; cut <= K; cut += 1 + cut / 3) {
-                    const struct iolk_fetch few = {x.b, 9, cut % 2, 0}, many = {x.b, 700, m % 2, m};
+                    const struct iolk_fetch few = {.at = x.b, .lines = 9, .into_l2 = cut % 2};
+                    const struct iolk_fetch many = {
+                        .at = x.b, .lines = 700, .into_l2 = m % 2, .streams = m};
                     gemm(m, n, cut, x.a, K, x.turned, n, x.bias, 0, x.got, n, &few);
                     gemm(m, n, K - cut, x.a + cut, K, x.turned + cut * n, n, x.got, n, x.got, n,
                          &many);
