@@ -76,8 +76,8 @@ static void gemm_call(kc_fn *fn, const struct kc_case *c, void *const *p)
     /* A prefetch may not fault, wherever it points. */
     const struct iolk_fetch fetch = {.at = c->size[4] == AHEAD_ELSEWHERE ? kc_forbidden() : NULL,
                                      .lines = 37,
-                                     .into_l2 = (c->size[1] + c->size[2]) % 2,
-                                     .streams = c->size[1] % 5,
+                                     .into_l2 = (c->size[0] + c->size[1] + c->size[2]) % 2,
+                                     .streams = (c->size[0] + c->size[1]) % 5,
                                      .far = c->size[3] % 2};
     ((iolk_gemm_f32_fn *)fn)(c->size[0], c->size[1], c->size[2], p[0], c->array[0].ld, p[1],
                              c->array[1].ld, init, ld_init, p[2], c->array[2].ld,

@@ -10,54 +10,63 @@
         run_tiles(m, vectors, edge, source, false, t);                                             \
     }
 #define BODIES(m)                                                                                  \
+    BODY(m, 16, 1, WHOLE, AHEAD)                                                                   \
+    BODY(m, 32, 2, WHOLE, AHEAD)                                                                   \
     BODY(m, 48, 3, WHOLE, AHEAD)                                                                   \
-    BODY(m, 48_streams, 3, WHOLE, STREAMS)                                                         \
-    BODY(m, 48_own, 3, WHOLE, OWN_L1)                                                              \
     BODY(m, 16_masked, 1, MASKED, AHEAD)                                                           \
     BODY(m, 32_masked, 2, MASKED, AHEAD)                                                           \
     BODY(m, 48_masked, 3, MASKED, AHEAD)                                                           \
     BODY(m, 8_by_halves, 1, HALF, NOTHING)                                                         \
     BODY(m, 24_by_halves, 2, HALF, NOTHING)                                                        \
-    BODY(m, 40_by_halves, 3, HALF, NOTHING)
+    BODY(m, 40_by_halves, 3, HALF, NOTHING)                                                        \
+    BODY(m, 48_streams, 3, WHOLE, STREAMS)                                                         \
+    BODY(m, 48_own, 3, WHOLE, OWN_L1)
 HEIGHTS(BODIES)
 
-/* Of each height: a whole panel; the same that fetches several streams, that fetches B; up to 16,
- * 32, 48 columns; 8, 24, 40. */
-enum {
-    PANEL,
-    PANEL_STREAMS,
-    PANEL_OWN,
-    SOME_VECTORS,
-    SOME_BY_HALVES = SOME_VECTORS + 3,
-    WIDTHS = 9
-};
+typedef void body_fn(struct tiles *);
+/* Of each height: 1 to 3 vectors of columns, for each edge; a panel that fetches, that fetches
+ * itself. */
+enum { EDGES = 3, PANEL_STREAMS = 3 * EDGES, PANEL_OWN, WIDTHS };
 #define ROW_OF_TABLE(m)                                                                            \
-    {tile_##m##x48,          tile_##m##x48_streams,   tile_##m##x48_own,                           \
+    {tile_##m##x16,          tile_##m##x32,           tile_##m##x48,                               \
      tile_##m##x16_masked,   tile_##m##x32_masked,    tile_##m##x48_masked,                        \
-     tile_##m##x8_by_halves, tile_##m##x24_by_halves, tile_##m##x40_by_halves},
-static void (*const bodies[IOLK_MR][WIDTHS])(struct tiles *) = {HEIGHTS(ROW_OF_TABLE)};
+     tile_##m##x8_by_halves, tile_##m##x24_by_halves, tile_##m##x40_by_halves,                     \
+     tile_##m##x48_streams,  tile_##m##x48_own},
+static body_fn *const bodies[IOLK_MR][WIDTHS] = {HEIGHTS(ROW_OF_TABLE)};
 
-static size_t width_of(size_t n, enum source source)
+/* Of a panel and 6 to 8 rows: few lines fetched, or none; the panel itself into L2 (for up to 5
+ * rows the processor's own prefetchers bring more, undisturbed). */
+enum { HIGH = 6 };
+#define HIGH_HEIGHTS(X) X(6) X(7) X(8)
+#define HIGH_BODIES(m)                                                                             \
+    BODY(m, 48_few_l1, 3, WHOLE, FEW_L1)                                                           \
+    BODY(m, 48_few_l2, 3, WHOLE, FEW_L2)                                                           \
+    BODY(m, 48_own_l2, 3, WHOLE, OWN_L2)
+HIGH_HEIGHTS(HIGH_BODIES)
+#define HIGH_ROW_OF_TABLE(m) {tile_##m##x48_few_l1, tile_##m##x48_few_l2, tile_##m##x48_own_l2},
+static body_fn *const high_bodies[][3] = {HIGH_HEIGHTS(HIGH_ROW_OF_TABLE)};
+
+/* The body for m rows of n columns; of a panel, where the source says so. */
+static body_fn *body_of(size_t m, size_t n, enum source source)
 {
-    const size_t vectors = (n + LANES - 1) / LANES;
-    if (n == IOLK_NR) {
-        return source == OWN_L1 ? PANEL_OWN : source == STREAMS ? PANEL_STREAMS : PANEL;
+    switch (source) {
+    case FEW_L1:
+        return high_bodies[m - HIGH][0];
+    case FEW_L2:
+        return high_bodies[m - HIGH][1];
+    case OWN_L2:
+        return high_bodies[m - HIGH][2];
+    case OWN_L1:
+        return bodies[m - 1][PANEL_OWN];
+    case STREAMS:
+        return bodies[m - 1][PANEL_STREAMS];
+    default:
+        break;
     }
-    return (vectors * LANES - n >= LANES / 2 ? SOME_BY_HALVES : SOME_VECTORS) + vectors - 1;
+    const size_t vectors = (n + LANES - 1) / LANES, absent = vectors * LANES - n;
+    const enum edge edge = absent == 0 ? WHOLE : absent < LANES / 2 ? MASKED : HALF;
+    return bodies[m - 1][EDGES * edge + vectors - 1];
 }
-
-/* Into L2: for up to 5 rows the processor's own prefetchers bring more, undisturbed. */
-enum { OWN_L2_ROWS = 6 };
-#define OWN_L2_BODY(m)                                                                             \
-    static void tile_##m##x48_own_l2(struct tiles *t)                                              \
-    {                                                                                              \
-        run_tiles(m, 3, WHOLE, OWN_L2, false, t);                                                  \
-    }
-OWN_L2_BODY(6)
-OWN_L2_BODY(7)
-OWN_L2_BODY(8)
-static void (*const own_l2_bodies[])(struct tiles *) = {tile_6x48_own_l2, tile_7x48_own_l2,
-                                                        tile_8x48_own_l2};
 
 /* A single row of 4 to 6 vectors: three chains would wait for themselves. */
 #define EACH_VECTOR(X) X(0) X(1) X(2) X(3) X(4) X(5)
@@ -180,7 +189,7 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
     assert(m >= 1 && n >= 1 && n <= (m == 1 ? IOLK_ROW_NR : IOLK_NR));
     assert((k <= 1 || ld_b >= n) && (m == 1 || (ld_a >= k && ld_c >= n)));
     const bool into_l2 = fetch && fetch->into_l2,
-               own = fetch && !fetch->at && (!into_l2 || m >= OWN_L2_ROWS);
+               own = fetch && !fetch->at && (!into_l2 || m >= HIGH);
     const char *ahead = fetch ? fetch->at : NULL;
     const size_t lines = ahead ? fetch->lines : 0;
     /* Tiles of equal height: 12 rows are 6 + 6. The first `taller` have a row more than the rest.
@@ -194,6 +203,15 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
     const size_t streams = lines ? fetch->streams : 0;
     const ptrdiff_t rate_bytes = (ptrdiff_t)(rate * LINE),
                     stream_bytes = streams > 1 ? (ptrdiff_t)(lines / streams * LINE) : 0;
+    enum source source = AHEAD;
+    if (n == IOLK_NR && ld_b == IOLK_NR) {
+        const bool few = streams < 2 && rate <= 2 && height >= HIGH;
+        source = own     ? into_l2 && count == 1 ? OWN_L2 : OWN_L1
+                 : few   ? into_l2 ? FEW_L2 : FEW_L1
+                 : lines ? STREAMS
+                         : AHEAD;
+    }
+    const char *const ahead_end = lines ? ahead + lines * LINE : ahead;
     struct tiles t = {
         .k = k,
         .ld_a = ld_a,
@@ -207,10 +225,14 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         .beside = c + n,
         .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
         .ahead = ahead,
-        .ahead_end = lines ? ahead + lines * LINE : ahead,
+        .ahead_end = ahead_end,
+        .few_end = rate > 1 ? ahead_end : ahead,
         .into_l2 = into_l2,
-        .streams_end = streams > 1 ? ahead + (ptrdiff_t)streams * stream_bytes : ahead,
-        .to_next = stream_bytes - rate_bytes,
+        /* One place is a stream without an end. */
+        .streams_end = streams > 1 ? ahead + (ptrdiff_t)streams * stream_bytes
+                       : lines     ? ahead_end + 1
+                                   : ahead,
+        .to_next = streams > 1 ? stream_bytes - rate_bytes : 0,
         .to_first = rate_bytes - (ptrdiff_t)streams * stream_bytes,
         .rate = {often ? (rate + 3) / UNROLL : rate, often ? (rate + 1) / UNROLL : 0,
                  often ? (rate + 2) / UNROLL : 0, often ? rate / UNROLL : 0},
@@ -223,21 +245,12 @@ void iolk_gemm_f32_avx512(size_t m, size_t n, size_t k, const float *a, size_t l
         (into_l2 ? row_by_halves : own ? row_of_panel_own : row_of_panel_alone)(&t);
         return;
     }
-    if (own && into_l2 && n == IOLK_NR && ld_b == IOLK_NR && m <= IOLK_MR) {
-        t.count = 1;
-        t.rest = 0;
-        own_l2_bodies[m - OWN_L2_ROWS](&t);
-        return;
-    }
-    const size_t width = width_of(n, streams > 1              ? STREAMS
-                                     : own && ld_b == IOLK_NR ? OWN_L1
-                                                              : AHEAD);
     if (taller) {
         t.count = taller;
         t.rest = count - taller;
-        bodies[height][width](&t);
+        body_of(height + 1, n, source)(&t);
     }
     t.count = count - taller;
     t.rest = 0;
-    bodies[height - 1][width](&t);
+    body_of(height, n, source)(&t);
 }

@@ -10,15 +10,18 @@
         run_tiles(m, vectors, edge, NOTHING, true, t);                                             \
     }
 #define BODIES(m)                                                                                  \
+    BODY(m, 16, 1, WHOLE)                                                                          \
+    BODY(m, 32, 2, WHOLE)                                                                          \
     BODY(m, 48, 3, WHOLE)                                                                          \
     BODY(m, 16_masked, 1, MASKED)                                                                  \
     BODY(m, 32_masked, 2, MASKED)                                                                  \
     BODY(m, 48_masked, 3, MASKED)
 #define ROW_OF_TABLE(m)                                                                            \
-    {tile_##m##x48, tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked},
+    {tile_##m##x16,        tile_##m##x32,        tile_##m##x48,                                    \
+     tile_##m##x16_masked, tile_##m##x32_masked, tile_##m##x48_masked},
 HEIGHTS(BODIES)
 
-static void (*const bodies[IOLK_MR][4])(struct tiles *) = {HEIGHTS(ROW_OF_TABLE)};
+static void (*const bodies[IOLK_MR][6])(struct tiles *) = {HEIGHTS(ROW_OF_TABLE)};
 
 void iolk_mix_f32_avx512(size_t m, size_t n, size_t first, const float *e, size_t ld_e,
                          const float *v, size_t ld_v, const float *factor, int from_y, float *y,
@@ -41,5 +44,5 @@ void iolk_mix_f32_avx512(size_t m, size_t n, size_t first, const float *e, size_
         .last = (__mmask16)((1U << (n - (vectors - 1) * LANES)) - 1U),
         .factor = factor,
     };
-    bodies[m - 1][n < IOLK_NR ? vectors : 0](&t);
+    bodies[m - 1][(n % LANES ? 3 : 0) + vectors - 1](&t);
 }

@@ -29,6 +29,7 @@ struct tiles {
     __mmask16 last;      /* columns present in the last vector */
     const char *ahead; /* prefetched, up to ahead_end: so many lines before each of UNROLL steps */
     const char *ahead_end;
+    const char *few_end; /* the second line of a few, up to this */
     size_t rate[UNROLL];
     bool into_l2;
     /* Every UNROLL steps from the next stream, which is `to_next` bytes further on; what would be
@@ -77,9 +78,10 @@ static inline __attribute__((always_inline)) void touch_row(const float *c, cons
  * here on. */
 #define IN_MEMORY() __asm__ volatile("" : : : "memory")
 
-/* What a body fetches: what *t says, from one place or from several in turn; B itself, further on,
- * with nothing to count, through L1 or into L2. */
-enum source { NOTHING, AHEAD, STREAMS, OWN_L1, OWN_L2 };
+/* What a body fetches: what *t says, at any rate; the same over a panel, whose rows lie IOLK_NR
+ * apart: a line or two every UNROLL steps, through L1 or into L2; at any rate, from several places
+ * in turn; a panel itself, further on, with nothing to count, through L1 or into L2. */
+enum source { NOTHING, AHEAD, FEW_L1, FEW_L2, STREAMS, OWN_L1, OWN_L2 };
 
 static inline __attribute__((always_inline)) void touch_own(const float *b, const size_t vectors,
                                                             const enum source source)
@@ -107,8 +109,8 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
                                                             const enum source source,
                                                             const bool triangle, struct tiles *t)
 {
-    const size_t k = t->k, ld_a = t->ld_a, ld_b = t->ld_b, ld_c = t->ld_c,
-                 row_bytes = ld_a * sizeof(float), three_rows = 3 * row_bytes;
+    const size_t k = t->k, ld_a = t->ld_a, ld_b = source > AHEAD ? IOLK_NR : t->ld_b,
+                 ld_c = t->ld_c, row_bytes = ld_a * sizeof(float), three_rows = 3 * row_bytes;
     const __mmask16 last = t->last;
     const char *ahead = t->ahead;
     const bool in_place = t->init == t->c;
@@ -155,8 +157,9 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
 #define SPREAD_ALONE(ar, base, step)                                                               \
     __asm__ volatile("vbroadcastss %c2(%1), %0" : "=v"(ar) : "r"(base), "i"((step) * sizeof(float)))
 /* A broadcast is not free where 512 bits are two halves: one vector takes it within the FMA (1.4
- * times as fast on Zen 4), two in every second row (4 %; in all of them the loads would be too
- * many). */
+ * times as fast on Zen 4), two in every fourth row: each such row loads once more, and a processor
+ * with two FMAs of 512 bits has no loads to spare (in every second row Sapphire Rapids loses 5 to 8
+ * %). */
 #define FUSED(r, v, base, index, scale, step)                                                      \
     if (EDGE(v) == HALF) {                                                                         \
         __asm__ volatile("vfmadd231ps %c4(%2,%3," #scale ")%{1to8%}, %t1, %t0"                     \
@@ -191,7 +194,7 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
             EDGE(v) == HALF ? half_fma(acc##r##v, ar, b##v) : fma_in_place(acc##r##v, ar, b##v);   \
     }
 #define ROW(r, first, step)                                                                        \
-    if (r < m && r >= first && (vectors == 1 || (vectors == 2 && r % 2))) {                        \
+    if (r < m && r >= first && (vectors == 1 || (vectors == 2 && r % 4 == 3))) {                   \
         FUSED_##r(0, step);                                                                        \
         if (vectors > 1) {                                                                         \
             FUSED_##r(1, step);                                                                    \
@@ -228,7 +231,9 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
         ROW(7, first, step)                                                                        \
         touch_own(b, vectors, source);                                                             \
         b += ld_b;                                                                                 \
-        __asm__ volatile("" : "+r"(b));                                                            \
+        if (source <= AHEAD) {                                                                     \
+            __asm__ volatile("" : "+r"(b));                                                        \
+        }                                                                                          \
     }
 #define STEP(step) STEP_FROM(0, step)
 /* What the rows from r + 1 on see alone, the first of them last. */
@@ -244,6 +249,16 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
         } else {                                                                                   \
             _mm_prefetch(ahead, _MM_HINT_T0);                                                      \
         }                                                                                          \
+    }
+/* A line, with nothing decided here that could be before. */
+#define FETCH_FEW(end)                                                                             \
+    if ((source == FEW_L1 || source == FEW_L2) && ahead < (end)) {                                 \
+        if (source == FEW_L2) {                                                                    \
+            _mm_prefetch(ahead, _MM_HINT_T1);                                                      \
+        } else {                                                                                   \
+            _mm_prefetch(ahead, _MM_HINT_T0);                                                      \
+        }                                                                                          \
+        ahead += LINE;                                                                             \
     }
 #define FINISH(r)                                                                                  \
     if (r < m && triangle) {                                                                       \
@@ -282,6 +297,7 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
         size_t left = k;
         for (; left >= UNROLL; left -= UNROLL, a0 += UNROLL, a3 += UNROLL) {
             IN_MEMORY();
+            FETCH_FEW(t->ahead_end)
             FETCH(t->rate[0])
             if (touches) {
                 touch_row(touch, vectors);
@@ -291,6 +307,7 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
             STEP(0)
             FETCH(t->rate[1])
             STEP(1)
+            FETCH_FEW(t->few_end)
             FETCH(t->rate[2])
             STEP(2)
             FETCH(t->rate[3])
@@ -342,6 +359,7 @@ static inline __attribute__((always_inline)) void run_tiles(const size_t m, cons
 #undef STEP_FROM
 #undef CORNER
 #undef FETCH
+#undef FETCH_FEW
 #undef FINISH
 }
 
